@@ -1,0 +1,152 @@
+"""The gateway's command line: `sideline-gateway` or `python -m edge`."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from edge.app import build
+from edge.inference.gate import Verdict, check_model, limit_this_process
+from edge.settings import GatewaySettings, load
+from edge.sources.base import Source
+from edge.sources.replay import ReplaySource
+from shared.clock import SystemClock
+from shared.errors import ConfigError, SidelineError
+from shared.log import configure
+
+app = typer.Typer(
+    name="sideline-gateway",
+    help="The gateway beside the pitch: reads sensors, stores every reading, shows coaches what matters.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_out = Console()
+_err = Console(stderr=True)
+
+Settings = Annotated[Path, typer.Option("--settings", "-s", help="Settings file (TOML).", show_default=True)]
+
+
+@app.command(epilog="Example: sideline-gateway run --settings gateway.toml --port 8080")
+def run(
+    settings: Settings = Path("gateway.toml"),
+    port: Annotated[int | None, typer.Option(help="Port of the tablet page; 0 lets the system choose.")] = None,
+    ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the page answers.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Also write every frame to this file, for `replay`.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
+) -> None:
+    """Run the gateway until Ctrl-C or SIGTERM."""
+    configure(level=log_level, json=log_json)
+    chosen = load(settings)
+    if port is not None:
+        chosen = msgspec.structs.replace(chosen, port=port)
+    _run(_serve(chosen, ready_file=ready_file, record=record))
+
+
+@app.command(epilog="Example: sideline-gateway replay training.frames --settings gateway.toml --speed 10")
+def replay(
+    recording: Annotated[Path, typer.Argument(help="A file written by `run --record`.")],
+    settings: Settings = Path("gateway.toml"),
+    speed: Annotated[float, typer.Option(help="Times real time; 0 is as fast as possible.")] = 1.0,
+    port: Annotated[int | None, typer.Option(help="Port of the tablet page; 0 lets the system choose.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Another folder for the data than the settings'.")] = None,
+) -> None:
+    """Play recorded frames through the whole gateway instead of listening to sensors."""
+    configure()
+    chosen = load(settings)
+    if port is not None:
+        chosen = msgspec.structs.replace(chosen, port=port)
+    if data_dir is not None:
+        chosen = msgspec.structs.replace(chosen, data_dir=str(data_dir.resolve()))
+    if not recording.is_file():
+        raise ConfigError(str(recording), "no such file")
+    _run(_serve(chosen, recording=recording, speed=speed))
+
+
+@app.command("check-model", epilog="Example: sideline-gateway check-model models/effort/1.0.1")
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder with model.onnx and card.json.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+) -> None:
+    """Try a model as the gateway does before it runs one: digest, features, golden vectors, latency."""
+    limit_this_process()
+    verdict: Verdict = check_model(folder, SystemClock())
+    if json:
+        sys.stdout.buffer.write(msgspec.json.encode(verdict))
+    elif verdict.passed:
+        _out.print(f"passed; p99 {verdict.latency_ms_p99:.2f} ms")
+    else:
+        _out.print(f"refused: {verdict.reason}")
+    raise typer.Exit(0 if verdict.passed else 1)
+
+
+@app.command("check-settings", epilog="Example: sideline-gateway check-settings --settings gateway.toml")
+def check_settings(settings: Settings = Path("gateway.toml")) -> None:
+    """Read the settings and say what the gateway would use."""
+    chosen = load(settings)
+    _out.print_json(msgspec.json.encode(chosen).decode("utf-8"))
+
+
+async def _serve(
+    settings: GatewaySettings,
+    *,
+    ready_file: Path | None = None,
+    record: Path | None = None,
+    recording: Path | None = None,
+    speed: float = 1.0,
+) -> None:
+    clock = SystemClock()
+    sources: list[Source] | None = [ReplaySource(recording, clock, speed=speed)] if recording else None
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+    def on_ready(url: str) -> None:
+        _err.print(f"tablet page: [bold]{url}[/bold]")
+        if ready_file is not None:
+            temporary = ready_file.with_suffix(".tmp")
+            temporary.write_bytes(msgspec.json.encode({"url": url, "pid": os.getpid()}))
+            temporary.replace(ready_file)
+
+    async with build(settings, clock, sources=sources, record=record) as gateway:
+        running = asyncio.create_task(gateway.run(on_ready), name="gateway")
+        stopping = asyncio.create_task(stop.wait(), name="signals")
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            await running
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+def _run(work: "asyncio._CoroutineLike[None]") -> None:
+    try:
+        import uvloop  # noqa: PLC0415  not on every system
+    except ImportError:
+        asyncio.run(work)  # type: ignore[arg-type]
+    else:
+        uvloop.run(work)  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one clear line, never a traceback."""
+    try:
+        app()
+    except* SidelineError as group:
+        exc = group.exceptions[0]
+        while isinstance(exc, BaseExceptionGroup):
+            exc = exc.exceptions[0]
+        _err.print(f"[bold red]error:[/bold red] {exc}", highlight=False)
+        raise SystemExit(2 if isinstance(exc, ConfigError) else 1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""What the health page shows, gathered from the parts that know it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+
+from edge.inference.runner import Runner
+from edge.messages import (
+    GapEntry,
+    Health,
+    LinkHealth,
+    ModelHealth,
+    QuarantineEntry,
+    SensorHealth,
+    StoreHealth,
+)
+from edge.pipeline.intake import Intake, SensorCounts
+from edge.pipeline.roster import Wearers
+from edge.release.slots import Slot
+from edge.sources.base import LinkStatus
+from edge.sources.ble import SensorLink
+from edge.store.journal import Journal
+from shared.clock import NS_PER_S, Clock
+from shared.ids import SensorId
+
+# A tag without a link of its own counts as connected while its messages come.
+_SILENT_NS = 5 * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """The parts that the health page asks."""
+
+    journal: Journal
+    intake: Intake
+    wearers: Wearers
+    runner: Runner
+    slots: Callable[[], dict[str, Slot]]
+    links: Callable[[], Sequence[LinkStatus]]
+    radio: Callable[[], dict[SensorId, SensorLink]]
+    live_dropped: Callable[[], int]
+
+
+class HealthReport:
+    """Gathers the page; the slower questions go to the store's own thread."""
+
+    def __init__(self, gateway: str, version: str, sources: Sources, clock: Clock) -> None:
+        self._gateway = gateway
+        self._version = version
+        self._sources = sources
+        self._clock = clock
+        self._started_ns = clock.utc_ns()
+        self._process = psutil.Process()
+
+    async def gather(self) -> Health:
+        """Return the page's content now."""
+        journal = self._sources.journal
+        totals = await journal.totals()
+        backlog = await journal.run(journal.outbox.backlog)
+        now_ns = self._clock.utc_ns()
+        cpu = self._process.cpu_times()
+        latencies = journal.counts.commit_ms
+        return Health(
+            gateway=self._gateway,
+            version=self._version,
+            started_ns=self._started_ns,
+            cpu_s=round(cpu.user + cpu.system, 2),
+            rss_mb=round(self._process.memory_info().rss / 1024**2, 1),
+            sync_lag_s=None if backlog.oldest_ns is None else max(0.0, (now_ns - backlog.oldest_ns) / NS_PER_S),
+            links=[
+                LinkHealth(link=link.link, up=link.up, since_ns=link.since_ns, problem=link.problem)
+                for link in self._sources.links()
+            ],
+            sensors=self._sensors(now_ns),
+            models=[self._model(slot) for slot in self._sources.slots().values()],
+            store=StoreHealth(
+                readings=totals["readings"],
+                database_bytes=totals["database_bytes"],
+                backlog_batches=backlog.batches,
+                backlog_bytes=backlog.size_bytes,
+                oldest_unsent_ns=backlog.oldest_ns,
+                uploaded_batches=backlog.sent,
+                commits=journal.counts.commits,
+                commit_ms_p99=float(np.percentile(latencies, 99)) if latencies else None,
+            ),
+            quarantine=[
+                QuarantineEntry(sensor=sensor, reason=reason, count=count, last_ns=last_ns)
+                for sensor, reason, count, last_ns in await journal.quarantined()
+            ],
+            gaps=[
+                GapEntry(stream=stream, reason=reason, count=count, last_ns=last_ns)
+                for stream, reason, count, last_ns in await journal.gaps()
+            ],
+            live_dropped=self._sources.live_dropped(),
+        )
+
+    def _sensors(self, now_ns: int) -> list[SensorHealth]:
+        counts = self._sources.intake.counts
+        radio = self._sources.radio()
+        known = [SensorId(assignment.sensor) for assignment in self._sources.wearers.roster.assignments]
+        return [
+            self._sensor(sensor, counts.get(sensor), radio.get(sensor), now_ns)
+            for sensor in dict.fromkeys([*known, *counts, *radio])
+        ]
+
+    def _sensor(
+        self, sensor: SensorId, counts: SensorCounts | None, link: SensorLink | None, now_ns: int
+    ) -> SensorHealth:
+        counts = counts or SensorCounts(kind="–")
+        heard = counts.last_ns is not None and now_ns - counts.last_ns < _SILENT_NS
+        return SensorHealth(
+            sensor=sensor,
+            kind=counts.kind,
+            athlete=self._sources.wearers.wearer(sensor, now_ns),
+            connected=link.connected if link else heard,
+            last_ns=counts.last_ns,
+            frames=counts.frames,
+            malformed=counts.malformed,
+            implausible=counts.implausible,
+            duplicates=counts.duplicates,
+            reconnects=max(0, link.connections - 1) if link else 0,
+            battery_percent=counts.battery_percent,
+            rssi_dbm=link.rssi_dbm if link else None,
+        )
+
+    def _model(self, slot: Slot) -> ModelHealth:
+        stats = self._sources.runner.stats(slot.name)
+        return ModelHealth(
+            name=slot.name,
+            version=slot.active,
+            state=slot.state,
+            active_since_ns=slot.active_since_ns,
+            previous_version=slot.previous,
+            candidate_version=slot.candidate,
+            reason=slot.reason,
+            inferences=self._sources.runner.counts(slot.name)[1],
+            latency_ms_p99=stats.p99_ms() if stats else None,
+        )

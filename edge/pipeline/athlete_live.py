@@ -1,0 +1,146 @@
+"""What the gateway knows of one athlete now: newest values, session totals, model inputs."""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge.messages import Cause, Tile
+from shared.clock import NS_PER_S
+from shared.features import athlete as effort
+from shared.metrics.base import Profile
+from shared.metrics.heart import zone_of
+from shared.metrics.motion import HIGH_SPEED_BAND, MAX_SPEED_MPS, SPRINT_BAND
+from shared.metrics.registry import MetricTracker
+from shared.readings import Quality, Readings
+from shared.windows import Window
+
+TRACE_S = 60
+HEART_LOST_NS = 10 * NS_PER_S
+_SPEED_SPAN_NS = NS_PER_S // 2
+_IMPLAUSIBLE = np.uint8(Quality.IMPLAUSIBLE)
+
+
+@dataclass(slots=True)
+class AthleteLive:
+    """One athlete's live state; `plan_m` is the distance planned for the session."""
+
+    profile: Profile
+    plan_m: float
+    hr_bpm: float | None = None
+    hr_ns: int | None = None
+    hr_seq: int | None = None
+    contact: bool | None = None
+    speed_mps: float | None = None
+    position_ns: int | None = None
+    position_seq: int | None = None
+    effort_bpm: float | None = None
+    effort_residual: float | None = None
+    unusual: bool = False
+    attention: str | None = None
+    attention_cause: Cause | None = None
+    path: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=16))
+    trace: dict[int, float] = field(default_factory=dict)
+    totals: dict[str, float] = field(default_factory=dict)
+    zone_s: list[float] | None = None
+    coverage: float | None = None
+    metrics: MetricTracker = field(init=False)
+    effort_state: effort.EffortState = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = MetricTracker(self.profile)
+        self.effort_state = effort.start(self.profile)
+
+    def take(self, block: Readings) -> None:
+        """Take the newest reading of a block that has just come."""
+        newest = int(np.argmax(block.time_ns))
+        time_ns, sequence = int(block.time_ns[newest]), int(block.sequence[newest])
+        if block.quality[newest] & _IMPLAUSIBLE:
+            return
+        if block.stream == "heart_rate" and time_ns >= (self.hr_ns or 0):
+            contact = float(block.values[newest, 1])
+            self.contact = None if math.isnan(contact) else bool(contact)
+            if self.contact is False:
+                return
+            self.hr_bpm, self.hr_ns, self.hr_seq = float(block.values[newest, 0]), time_ns, sequence
+            self._remember(time_ns // NS_PER_S, self.hr_bpm)
+        elif block.stream == "position" and time_ns >= (self.position_ns or 0):
+            self.position_ns, self.position_seq = time_ns, sequence
+            self.path.append((time_ns, float(block.values[newest, 0]), float(block.values[newest, 1])))
+            self.speed_mps = self._speed()
+
+    def close(self, window: Window) -> None:
+        """Take a window that has closed: totals and model inputs move on."""
+        self.metrics.update(window)
+        self.effort_state = effort.update(self.effort_state, window)
+
+    def refresh_totals(self, until_ns: int) -> None:
+        """Read the session totals; coverage is that of the streams that this athlete has."""
+        values = self.metrics.values(until_ns=until_ns)
+        zones, bands = values["hr_zone_seconds@1"], values["speed_band_distance@1"]
+        self.zone_s = [round(seconds, 1) for seconds in zones.values] if zones.coverage else None
+        self.totals = {}
+        if zones.coverage:
+            self.totals["trimp"] = values["trimp_banister@1"].value
+        if bands.coverage:
+            self.totals["distance_m"] = sum(bands.values)
+            self.totals["high_speed_m"] = sum(bands.values[HIGH_SPEED_BAND:])
+            self.totals["sprint_m"] = bands.values[SPRINT_BAND]
+        covered = [value.coverage for value in (zones, bands) if value.coverage]
+        self.coverage = min(covered) if covered else None
+
+    def fresh_heart_rate(self, now_ns: int) -> float | None:
+        """Return the heart rate if it is not lost."""
+        if self.hr_ns is None or now_ns - self.hr_ns > HEART_LOST_NS or self.contact is False:
+            return None
+        return self.hr_bpm
+
+    def tile(self, *, trace_until_ns: int | None = None) -> Tile:
+        """Return the tile; with `trace_until_ns` it carries the last 60 s of heart rate."""
+        distance_m = self.totals.get("distance_m")
+        trace = None
+        if trace_until_ns is not None:
+            last = trace_until_ns // NS_PER_S
+            trace = [self.trace.get(second) for second in range(last - TRACE_S + 1, last + 1)]
+        return Tile(
+            athlete=self.profile.athlete,
+            hr_bpm=self.hr_bpm,
+            hr_ns=self.hr_ns,
+            hr_seq=self.hr_seq,
+            contact=self.contact,
+            zone=None if self.hr_bpm is None else zone_of(self.hr_bpm, self.profile.hr_max_bpm),
+            speed_mps=self.speed_mps,
+            position_ns=self.position_ns,
+            position_seq=self.position_seq,
+            distance_m=distance_m,
+            high_speed_m=self.totals.get("high_speed_m"),
+            sprint_m=self.totals.get("sprint_m"),
+            trimp=self.totals.get("trimp"),
+            zone_s=self.zone_s,
+            plan_percent=None if distance_m is None else 100.0 * distance_m / self.plan_m,
+            coverage=self.coverage,
+            effort_bpm=self.effort_bpm,
+            effort_residual=self.effort_residual,
+            unusual=self.unusual,
+            attention=self.attention,
+            attention_cause=self.attention_cause,
+            trace_bpm=trace,
+        )
+
+    def _speed(self) -> float | None:
+        """Return the mean speed over the last half second of path, or None without one."""
+        end_ns, x_m, y_m = self.path[-1]
+        for time_ns, from_x_m, from_y_m in self.path:
+            if end_ns - time_ns <= _SPEED_SPAN_NS:
+                seconds = (end_ns - time_ns) / NS_PER_S
+                if seconds < 0.05:
+                    return None
+                speed_mps = math.hypot(x_m - from_x_m, y_m - from_y_m) / seconds
+                return speed_mps if speed_mps <= MAX_SPEED_MPS else None
+        return None
+
+    def _remember(self, second: int, heart_rate_bpm: float) -> None:
+        self.trace[second] = heart_rate_bpm
+        if len(self.trace) > 2 * TRACE_S:
+            self.trace = {s: bpm for s, bpm in self.trace.items() if s > second - TRACE_S}

@@ -1,0 +1,28 @@
+"""When a reading was taken: from the device's clock where it can be trusted, else from its arrival. Pure."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.clock import NS_PER_MS, NS_PER_S
+from shared.readings import Quality
+
+# A tag whose clock is this far from the gateway's is taken for not set; buffering and radio take far less.
+MAX_OFFSET_NS = 10 * NS_PER_S
+
+
+def reading_times(
+    device_ns: NDArray[np.int64], received_ns: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return UTC times and Quality bits of readings whose device sends its own time.
+
+    A device clock that is off by more than 10 s is replaced by the time of arrival and flagged CLOCK_CORRECTED.
+    """
+    wrong = np.abs(device_ns - received_ns) > MAX_OFFSET_NS
+    times = np.where(wrong, received_ns, device_ns)
+    return times, np.where(wrong, np.uint8(Quality.CLOCK_CORRECTED), np.uint8(0))
+
+
+def beat_times(intervals_ms: NDArray[np.float64], received_ns: int) -> NDArray[np.int64]:
+    """Return the times at which RR intervals ended, int64[n]: the last at arrival, the others counted back from it."""
+    back_ms = np.concatenate((np.cumsum(intervals_ms[::-1])[::-1][1:], [0.0]))
+    return received_ns - np.round(back_ms * NS_PER_MS).astype(np.int64)

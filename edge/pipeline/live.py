@@ -1,0 +1,232 @@
+"""The live path: blocks of readings in, tiles, map and alerts out, models in between."""
+
+import secrets
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge.inference.runner import Runner
+from edge.messages import Alert as AlertMessage
+from edge.messages import Dot, Tile
+from edge.pipeline import alerts
+from edge.pipeline.alerts import VARIABLES, RuleState
+from edge.pipeline.athlete_live import AthleteLive
+from edge.pipeline.roster import Wearers
+from edge.settings import AlertRule, SessionSettings
+from shared.batch import MetricSummary
+from shared.clock import NS_PER_S, Clock
+from shared.features import athlete as effort
+from shared.features.team import BALL_TEAM, TeamHistory
+from shared.ids import BALL, AthleteId
+from shared.predictions import Alert, Severity
+from shared.readings import Readings
+from shared.windows import Windower
+
+EFFORT = "effort"
+TRAJECTORY = "trajectory"
+_MIN_COVERAGE = 0.8
+
+
+class Live:
+    """Everything that is shown now. All methods run on the event loop."""
+
+    def __init__(
+        self, wearers: Wearers, session: SessionSettings, rules: list[AlertRule], runner: Runner, clock: Clock
+    ) -> None:
+        alerts.check_rules(rules)
+        self._rules = rules
+        self._variables = {rule.rule: rule.variable for rule in rules}
+        self._runner = runner
+        self._clock = clock
+        self._windower = Windower()
+        profiles = wearers.profiles()
+        self.athletes = {
+            athlete: AthleteLive(profile=profile, plan_m=session.planned_distance_m)
+            for athlete, profile in profiles.items()
+        }
+        teams = {AthleteId(a.athlete): a.team for a in wearers.roster.athletes}
+        self._team = TeamHistory({**teams, BALL: BALL_TEAM})
+        self._rule_states: dict[tuple[str, AthleteId], RuleState] = {}
+        self._active: dict[tuple[str, AthleteId], Alert] = {}
+        self.alerts: dict[str, Alert] = {}
+        self.seen: set[str] = set()
+        self.newest_ns = 0
+        self.changed: set[AthleteId] = set()
+
+    @property
+    def late(self) -> int:
+        """Readings that came too late for the live totals."""
+        return self._windower.late
+
+    def take(self, blocks: Sequence[Readings]) -> None:
+        """Take blocks that have just come."""
+        for block in blocks:
+            if block.stream == "position":
+                self._team.push(block)
+            live = self.athletes.get(block.athlete) if block.athlete is not None else None
+            if live is None:
+                continue
+            live.take(block)
+            self.newest_ns = max(self.newest_ns, int(block.time_ns.max()))
+            self.changed.add(live.profile.athlete)
+            for window in self._windower.push(block):
+                live.close(window)
+
+    def restore(self, blocks: Sequence[Readings]) -> None:
+        """Take what an earlier run of this session stored, so that totals go on where they were."""
+        self.take(blocks)
+        self.changed.clear()
+
+    def refresh(self) -> None:
+        """Once a second: close the windows of those who fell silent and read the totals."""
+        now_ns = self._clock.utc_ns()
+        for window in self._windower.advance(now_ns):
+            self.athletes[window.athlete].close(window)
+        for athlete, live in self.athletes.items():
+            live.refresh_totals(now_ns)
+            if live.hr_ns or live.position_ns:
+                self.changed.add(athlete)
+
+    async def expect_effort(self) -> None:
+        """Once a second: ask the effort model for everybody's expected heart rate."""
+        rows = [row for live in self.athletes.values() if (row := effort.row(live.effort_state)) is not None]
+        rows = [row for row in rows if row.coverage >= _MIN_COVERAGE]
+        outputs = await self._runner.infer(EFFORT, {"features": np.stack([r.values for r in rows])}) if rows else None
+        card = self._runner.card(EFFORT)
+        expected = {}
+        if outputs is not None:
+            predicted = outputs["prediction"].reshape(-1)
+            expected = {row.athlete: float(bpm) for row, bpm in zip(rows, predicted, strict=True)}
+        now_ns = self._clock.utc_ns()
+        for athlete, live in self.athletes.items():
+            observed = live.fresh_heart_rate(now_ns)
+            live.effort_bpm = expected.get(athlete)
+            live.effort_residual = None
+            if live.effort_bpm is not None and observed is not None and card is not None:
+                spread_bpm = card.thresholds.get("residual_sd_bpm", 0.0)
+                live.effort_residual = (observed - live.effort_bpm) / spread_bpm if spread_bpm > 0 else None
+
+    async def look_ahead(self) -> list[Dot]:
+        """Ten times a second: everybody's position, and where the trajectory model expects them for 2 s."""
+        graph = self._team.graph()
+        if graph is None:
+            return []
+        outputs = await self._runner.infer(
+            TRAJECTORY, {"history": graph.history[None], "team": graph.team[None], "mask": graph.mask[None]}
+        )
+        dots = []
+        for i in np.flatnonzero(graph.mask):
+            here = graph.history[i, -1]
+            ahead: list[list[float]] = []
+            if outputs is not None:
+                path = np.concatenate((here + outputs["offset"][0, i], outputs["sigma"][0, i]), axis=1)
+                ahead = np.round(path[1::2].astype(np.float64), 2).tolist()
+            dots.append(
+                Dot(
+                    athlete=graph.athletes[i],
+                    x_m=round(float(here[0]), 2),
+                    y_m=round(float(here[1]), 2),
+                    time_ns=graph.time_ns,
+                    ahead=ahead,
+                )
+            )
+        return dots
+
+    def watch_rules(self) -> list[Alert]:
+        """Once a second: return the alerts that began or ended."""
+        now_ns = self._clock.utc_ns()
+        changes: list[Alert] = []
+        for rule in self._rules:
+            for athlete, live in self.athletes.items():
+                value = _variable(rule.variable, live, now_ns)
+                state = self._rule_states.get((rule.rule, athlete), RuleState())
+                state, change = alerts.evaluate(rule, state, value, now_ns)
+                self._rule_states[rule.rule, athlete] = state
+                if change is not None:
+                    changes.append(self._apply(rule, live, change, now_ns))
+        return changes
+
+    def tiles(self, *, with_trace: bool = False) -> list[Tile]:
+        """Return everybody's tile."""
+        until_ns = self._clock.utc_ns() if with_trace else None
+        return [live.tile(trace_until_ns=until_ns) for live in self.athletes.values()]
+
+    def take_changed(self) -> list[Tile]:
+        """Return the tiles that changed since the last call."""
+        changed, self.changed = self.changed, set()
+        return [self.athletes[athlete].tile() for athlete in changed]
+
+    def alert_message(self, alert: Alert) -> AlertMessage:
+        """Return an alert as tablets are told of it."""
+        return AlertMessage(
+            alert=alert.alert,
+            athlete=alert.athlete,
+            rule=alert.rule,
+            severity=alert.severity.value,
+            why=alert.why,
+            cause=VARIABLES[self._variables[alert.rule]].cause,
+            started_ns=alert.started_ns,
+            ended_ns=alert.ended_ns,
+            seen=alert.alert in self.seen,
+        )
+
+    def summaries(self, now_ns: int) -> list[MetricSummary]:
+        """Return every metric of everybody, for the upload's first lane."""
+        return [
+            MetricSummary(
+                athlete=athlete,
+                metric=metric,
+                values=[round(v, 3) for v in value.values],
+                coverage=round(value.coverage, 4),
+                time_ns=now_ns,
+            )
+            for athlete, live in self.athletes.items()
+            for metric, value in live.metrics.values(until_ns=now_ns).items()
+            if value.coverage
+        ]
+
+    def _apply(self, rule: AlertRule, live: AthleteLive, change: alerts.Change, now_ns: int) -> Alert:
+        athlete = live.profile.athlete
+        key = (rule.rule, athlete)
+        if change.began:
+            alert = Alert(
+                alert=secrets.token_hex(6),
+                athlete=athlete,
+                rule=rule.rule,
+                severity=Severity(rule.severity),
+                cause=VARIABLES[rule.variable].cause,
+                why=alerts.words(rule, change),
+                started_ns=now_ns,
+            )
+            self._active[key] = alert
+        else:
+            begun = self._active.pop(key)
+            alert = Alert(
+                alert=begun.alert,
+                athlete=athlete,
+                rule=begun.rule,
+                severity=begun.severity,
+                cause=begun.cause,
+                why=begun.why,
+                started_ns=begun.started_ns,
+                ended_ns=now_ns,
+            )
+        self.alerts[alert.alert] = alert
+        current = next((a for (_, who), a in self._active.items() if who == athlete), None)
+        live.attention = current.why if current else None
+        live.attention_cause = VARIABLES[self._variables[current.rule]].cause if current else None
+        live.unusual = any(a.cause == "effort" for (_, who), a in self._active.items() if who == athlete)
+        self.changed.add(athlete)
+        return alert
+
+
+def _variable(name: str, live: AthleteLive, now_ns: int) -> float | None:
+    """Return a rule's variable, or None when it is late or missing: an alert never rests on old data."""
+    heart_rate = live.fresh_heart_rate(now_ns)
+    if name == "hr_percent_max":
+        return None if heart_rate is None else 100.0 * heart_rate / live.profile.hr_max_bpm
+    if name == "effort_residual":
+        return None if live.effort_residual is None else abs(live.effort_residual)
+    if live.position_ns is None or now_ns - live.position_ns > 3 * NS_PER_S:
+        return None
+    return live.totals.get("high_speed_m")

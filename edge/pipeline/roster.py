@@ -1,0 +1,44 @@
+"""Who wears which sensor, at a time."""
+
+from collections import defaultdict
+
+from shared.ids import AthleteId, SensorId
+from shared.metrics.base import Profile
+from shared.roster import Roster
+
+
+class Wearers:
+    """Looks up a roster; assignments hold from their time until the sensor's next one."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._history: dict[SensorId, list[tuple[int, AthleteId]]] = defaultdict(list)
+        for assignment in sorted(roster.assignments, key=lambda a: a.from_ns):
+            self._history[SensorId(assignment.sensor)].append((assignment.from_ns, AthleteId(assignment.athlete)))
+
+    @property
+    def roster(self) -> Roster:
+        """The roster as read."""
+        return self._roster
+
+    def is_known(self, sensor: SensorId) -> bool:
+        """Return whether anybody wears this sensor."""
+        return sensor in self._history
+
+    def wearer(self, sensor: SensorId, time_ns: int) -> AthleteId | None:
+        """Return who wore the sensor at a time, or None."""
+        worn: AthleteId | None = None
+        for from_ns, athlete in self._history.get(sensor, ()):
+            if from_ns > time_ns:
+                break
+            worn = athlete
+        return worn
+
+    def profiles(self) -> dict[AthleteId, Profile]:
+        """Return what the metrics need to know of each athlete."""
+        return {
+            AthleteId(a.athlete): Profile(
+                athlete=AthleteId(a.athlete), sex=a.sex, hr_rest_bpm=a.hr_rest_bpm, hr_max_bpm=a.hr_max_bpm
+            )
+            for a in self._roster.athletes
+        }

@@ -1,0 +1,132 @@
+"""The durable lane: frames become readings, are committed in groups, and only then acknowledged to their source."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.lanes import Lane, Policy
+from edge.pipeline.intake import Intake
+from edge.sensors.base import Rejected
+from edge.settings import StoreSettings
+from edge.sources.base import Delivery, Source
+from edge.sources.replay import FrameRecorder
+from edge.store.journal import Journal
+from shared.clock import NS_PER_MS, NS_PER_S, Clock
+from shared.errors import StoreError
+from shared.ids import SensorId
+from shared.log import FailureLog, get_logger
+from shared.readings import Gap, Readings
+
+_log = get_logger("store")
+# Batches of frames that wait for the writer; a full lane stops the intake, which leaves MQTT messages with the broker.
+_WAITING_BATCHES = 256
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    source: Source
+    deliveries: Sequence[Delivery]
+    blocks: list[Readings]
+    rejected: list[Rejected]
+
+
+class Storing:
+    """Owner of the durable lane."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        journal: Journal,
+        live: Lane[list[Readings]],
+        settings: StoreSettings,
+        clock: Clock,
+        *,
+        record: Path | None = None,
+    ) -> None:
+        self._intake = intake
+        self._journal = journal
+        self._live = live
+        self._interval_ns = settings.commit_interval_ms * NS_PER_MS
+        self._clock = clock
+        self._recorder = FrameRecorder(record) if record else None
+        self._lane: Lane[_Batch] = Lane("durable", capacity=_WAITING_BATCHES, policy=Policy.BLOCK)
+        self._held: list[_Batch] = []
+        self._gaps: list[Gap] = []
+        self._committing: asyncio.Task[None] | None = None
+        self._failures = FailureLog(_log, "readings cannot be stored")
+
+    async def take_from(self, source: Source) -> None:
+        """Pass a source's frames on until cancelled: to the live lane at once, to the durable lane when it has room."""
+        while True:
+            deliveries = await source.receive()
+            frames = [delivery.frame for delivery in deliveries]
+            if self._recorder is not None:
+                self._recorder.write(frames)
+            blocks, rejected = self._intake.take(frames)
+            if blocks:
+                self._live.offer(blocks)
+            batch = _Batch(source=source, deliveries=deliveries, blocks=blocks, rejected=rejected)
+            await self._lane.put(batch)
+
+    async def store(self) -> None:
+        """Commit what has come, at most once per commit interval, until cancelled."""
+        while True:
+            if not self._held:
+                self._held = await self._lane.take_all()
+            started_ns = self._clock.mono_ns()
+            self._committing = asyncio.create_task(self._commit(), name="commit")
+            # A commit that is cancelled half-way would leave it open whether the readings are stored.
+            await asyncio.shield(self._committing)
+            spent_ns = self._clock.mono_ns() - started_ns
+            if spent_ns < self._interval_ns:
+                await self._clock.sleep((self._interval_ns - spent_ns) / NS_PER_S)
+
+    async def finish(self) -> None:
+        """Store what is still on its way; for use after everything else has stopped."""
+        if self._committing is not None and not self._committing.done():
+            await self._committing
+        if len(self._lane):
+            self._held += await self._lane.take_all()
+        if self._held:
+            try:
+                await self._write()
+            except StoreError as exc:
+                _log.error("last readings could not be stored", problem=str(exc))
+        if self._recorder is not None:
+            self._recorder.close()
+
+    def record_drops(self, dropped: Counter[SensorId]) -> None:
+        """Take a source's counts of given-up frames; they become gap records with the next commit."""
+        now_ns = self._clock.utc_ns()
+        for sensor, count in dropped.items():
+            reason = "store could not keep up"
+            self._gaps.append(
+                Gap(sensor=sensor, stream="all", from_ns=now_ns, to_ns=now_ns, count=count, reason=reason)
+            )
+        dropped.clear()
+
+    async def _commit(self) -> None:
+        """Write what is held, again and again while the store fails: nothing is acknowledged meanwhile."""
+        while True:
+            try:
+                await self._write()
+            except StoreError as exc:
+                self._failures.failed(str(exc))
+                await self._clock.sleep(_RETRY_S)
+            else:
+                self._failures.recovered()
+                return
+
+    async def _write(self) -> None:
+        held = self._held
+        blocks = [block for batch in held for block in batch.blocks]
+        rejected = [frame for batch in held for frame in batch.rejected]
+        gaps = list(self._gaps)
+        await self._journal.append(blocks, rejected, gaps)
+        self._held = []
+        del self._gaps[: len(gaps)]
+        for batch in held:
+            batch.source.acknowledge(batch.deliveries)

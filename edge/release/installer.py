@@ -1,0 +1,168 @@
+"""Brings the models that the channel names into their slots, one step at a time, and back when they misbehave."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from edge.inference.gate import check_in_subprocess
+from edge.inference.runner import Runner
+from edge.inference.session import load_model
+from edge.release import slots
+from edge.release.slots import Slot
+from edge.release.updater import ModelUpdater
+from edge.settings import ReleaseSettings
+from edge.sources.base import LinkStatus
+from shared.clock import Clock
+from shared.errors import LinkDown, ModelError, ModelUntrusted
+from shared.log import FailureLog, get_logger
+
+_log = get_logger("release")
+_WATCH_S = 1.0
+# Before this many runs on live data a shadow proves little.
+_MIN_SHADOW_RUNS = 5
+
+
+class Installer:
+    """Owner of the model folder and of the slots' states; what runs is in `runner`."""
+
+    def __init__(
+        self,
+        settings: ReleaseSettings,
+        folder: Path,
+        updater: ModelUpdater | None,
+        runner: Runner,
+        clock: Clock,
+        *,
+        session_runs: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._updater = updater
+        self._runner = runner
+        self._clock = clock
+        self._session_runs = session_runs
+        self._failures = FailureLog(_log, "release repository is not usable")
+        self._state_file = folder / "slots.json"
+        self.slots: dict[str, Slot] = {}
+        self.status = LinkStatus(link="releases", up=False, since_ns=clock.utc_ns(), problem="not asked yet")
+
+    def start(self) -> None:
+        """Load what ran before; a model that no longer loads leaves its slot to the previous one."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if self._state_file.exists():
+            known = msgspec.json.decode(self._state_file.read_bytes(), type=list[Slot])
+            self.slots = {slot.name: slots.resumed(slot) for slot in known}
+        for slot in list(self.slots.values()):
+            self._load(slot)
+
+    async def watch_channel(self) -> None:
+        """Ask the repository again and again until cancelled."""
+        while True:
+            await self._poll()
+            await self._clock.sleep(self._settings.poll_s)
+
+    async def watch_models(self) -> None:
+        """Go back to the previous version of a model that fails on live data, until cancelled."""
+        while True:
+            await self._clock.sleep(_WATCH_S)
+            for slot in list(self.slots.values()):
+                stats = self._runner.stats(slot.name)
+                if slot.active and stats and stats.failures:
+                    self._revert(slot, stats.problem or "failed on live data")
+
+    async def _poll(self) -> None:
+        if self._updater is None:
+            return
+        try:
+            channel = await asyncio.to_thread(self._updater.channel)
+        except (LinkDown, ModelUntrusted) as exc:
+            self._report(problem=str(exc))
+            return
+        self._report(problem=None)
+        for name, version in channel.models.items():
+            slot = self.slots.get(name, Slot(name=name))
+            if slot.wants(version):
+                await self._install(self._updater, slot, version)
+
+    async def _install(self, updater: ModelUpdater, slot: Slot, version: str) -> None:
+        """Fetch, check, shadow and activate one version; whatever it fails at refuses it with the reason."""
+        folder = self._folder / slot.name / version
+        try:
+            await asyncio.to_thread(updater.fetch, slot.name, version, folder)
+            slot = self._save(slots.offered(slot, version))
+            verdict = await check_in_subprocess(folder)
+            if not verdict.passed:
+                raise ModelUntrusted(verdict.reason)
+            slot = self._save(slots.checked(slot))
+            await self._shadow(slot, folder)
+        except LinkDown as exc:
+            self._report(problem=str(exc))  # tried again at the next poll
+        except ModelError as exc:
+            _log.warning("model refused", model=slot.name, version=version, reason=exc.reason)
+            self._runner.end_shadow(slot.name)
+            self._save(slots.refused(slot, version, exc.reason))
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _shadow(self, slot: Slot, folder: Path) -> None:
+        """Run the candidate beside the active version, then let it answer.
+
+        Raises: ModelError when it failed on live data or was over its budget there.
+        """
+        model = await asyncio.to_thread(load_model, folder)
+        if self._session_runs():
+            slot = self._save(slots.shadowing(slot))
+            self._runner.shadow(model)
+            await self._clock.sleep(self._settings.shadow_s)
+            while self._session_runs() and self._runner.shadow_runs(slot.name) < _MIN_SHADOW_RUNS:
+                await self._clock.sleep(_WATCH_S)
+            while self._session_runs() and not self._settings.activate_in_session:
+                await self._clock.sleep(_WATCH_S)
+            stats = self._runner.end_shadow(slot.name)
+            if stats.failures:
+                raise ModelUntrusted(f"shadow run: {stats.problem}")
+            latency_ms = stats.p99_ms()
+            if latency_ms is not None and latency_ms > model.card.latency_budget_ms:
+                raise ModelUntrusted(f"shadow run: p99 of {latency_ms:.1f} ms is over the budget")
+        self._runner.activate(model)
+        self._save(slots.activated(slot, self._clock.utc_ns()))
+        _log.info("model active", model=slot.name, version=model.card.version)
+
+    def _revert(self, slot: Slot, reason: str) -> None:
+        _log.warning("model reverted", model=slot.name, version=slot.active, reason=reason)
+        slot = self._save(slots.misbehaved(slot, reason, self._clock.utc_ns()))
+        self._load(slot)
+
+    def _load(self, slot: Slot) -> None:
+        """Run the slot's active version; what cannot be loaded is refused and the one before it loaded."""
+        while slot.active is not None:
+            try:
+                self._runner.activate(load_model(self._folder / slot.name / slot.active))
+            except ModelError as exc:
+                slot = self._save(slots.misbehaved(slot, exc.reason, self._clock.utc_ns()))
+            else:
+                return
+        self._runner.deactivate(slot.name)
+
+    def _save(self, slot: Slot) -> Slot:
+        """Keep the slot's state, so that at any power cut one whole state is on disk."""
+        self.slots[slot.name] = slot
+        temporary = self._state_file.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            file.write(msgspec.json.encode(list(self.slots.values())))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._state_file)
+        return slot
+
+    def _report(self, *, problem: str | None) -> None:
+        if problem is None:
+            self._failures.recovered()
+        else:
+            self._failures.failed(problem)
+        up = problem is None
+        since_ns = self.status.since_ns if self.status.up == up else self._clock.utc_ns()
+        self.status = LinkStatus(link="releases", up=up, since_ns=since_ns, problem=problem)

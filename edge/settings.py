@@ -1,0 +1,142 @@
+"""The gateway's settings file (TOML). Every default stands here; an unknown key is an error that names its place."""
+
+from pathlib import Path
+
+import msgspec
+
+from shared.ids import parse_gateway_id
+from shared.settings import read_settings
+
+
+class MqttSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The broker that position tags publish to."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    topics: tuple[str, ...] = ("sideline/tags/+/position",)
+    username: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    """Certificate authority of the broker; given, the connection is TLS."""
+
+
+class BleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The Bluetooth adapters. `adapter` is `"system"` for the operating system's own, else an HCI transport.
+
+    HCI transports: `tcp-client:HOST:PORT`, `usb:0`, `serial:/dev/ttyUSB0,1000000` (a dongle without BlueZ).
+    """
+
+    adapter: str = "system"
+    slots: int = 30
+    """Connections the adapter can hold; common dongles hold 5 to 10."""
+    connect_timeout_s: float = 10.0
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The local database. Readings are acknowledged after the commit, at most `commit_interval_ms` after arrival."""
+
+    commit_interval_ms: int = 50
+    commit_bytes: int = 512 * 1024
+    max_bytes: int = 8 * 1024**3
+
+
+class SyncSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The cloud. Without `url` the gateway stores and waits."""
+
+    url: str | None = None
+    token_file: str = "token"  # noqa: S105  the name of a file, not a secret
+    batch_s: float = 30.0
+    summary_s: float = 10.0
+    timeout_s: float = 30.0
+    retry_cap_s: float = 300.0
+
+
+class ReleaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where models come from and how they are tried before they count."""
+
+    root_file: str | None = None
+    """The release repository's first root metadata, handed over at enrolment; without it no models are fetched."""
+    poll_s: float = 60.0
+    shadow_s: float = 10.0
+    activate_in_session: bool = False
+    """Let a model that passed its shadow run answer at once; otherwise it waits until no session runs."""
+
+
+class SessionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The training that is shown: its plan and its pitch."""
+
+    name: str = "Training"
+    planned_minutes: float = 90.0
+    planned_distance_m: float = 6000.0
+    pitch_length_m: float = 105.0
+    pitch_width_m: float = 68.0
+
+
+class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One rule: `variable` above `on` for `dwell_s` raises it, below `off` ends it, at most once per `cool_down_s`.
+
+    Variables: `hr_percent_max` (% of HRmax), `high_speed_m` (metres this session), `effort_residual` (multiples of the
+    usual spread between observed and expected heart rate).
+    """
+
+    rule: str
+    variable: str
+    on: float
+    off: float
+    dwell_s: float
+    cool_down_s: float = 120.0
+    severity: str = "banner"
+
+
+def default_rules() -> list[AlertRule]:
+    """Return the rules of a gateway whose settings name none."""
+    return [
+        AlertRule(rule="hr-high@1", variable="hr_percent_max", on=95.0, off=90.0, dwell_s=20.0),
+        AlertRule(rule="effort-unusual@1", variable="effort_residual", on=2.5, off=1.5, dwell_s=20.0, severity="badge"),
+    ]
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything. Paths are relative to the settings file's folder."""
+
+    gateway: str
+    data_dir: str = "data"
+    roster_file: str = "roster.json"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    mqtt: MqttSettings | None = None
+    ble: BleSettings | None = None
+    store: StoreSettings = StoreSettings()
+    sync: SyncSettings = SyncSettings()
+    release: ReleaseSettings = ReleaseSettings()
+    session: SessionSettings = SessionSettings()
+    alerts: list[AlertRule] = msgspec.field(default_factory=default_rules)
+
+
+def load(path: Path) -> GatewaySettings:
+    """Read the settings; paths come back absolute.
+
+    Raises: ConfigError naming file and key.
+    """
+    settings = read_settings(path, GatewaySettings)
+    parse_gateway_id(settings.gateway)
+    base = path.resolve().parent
+
+    def absolute(name: str) -> str:
+        return str(base / name)
+
+    sync, release, mqtt = settings.sync, settings.release, settings.mqtt
+    if mqtt is not None:
+        mqtt = msgspec.structs.replace(
+            mqtt,
+            password_file=absolute(mqtt.password_file) if mqtt.password_file else None,
+            ca_file=absolute(mqtt.ca_file) if mqtt.ca_file else None,
+        )
+    return msgspec.structs.replace(
+        settings,
+        data_dir=absolute(settings.data_dir),
+        roster_file=absolute(settings.roster_file),
+        mqtt=mqtt,
+        sync=msgspec.structs.replace(sync, token_file=absolute(sync.token_file)),
+        release=msgspec.structs.replace(release, root_file=absolute(release.root_file) if release.root_file else None),
+    )

@@ -1,0 +1,43 @@
+"""What a source of frames is: a radio, a broker or a recording."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.readings import Frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A frame, and what its source needs to acknowledge it (None where nothing is acknowledged)."""
+
+    frame: Frame
+    ticket: object = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkStatus:
+    """Whether the source's other end answers, since when, and what is wrong in plain words."""
+
+    link: str
+    up: bool
+    since_ns: int
+    problem: str | None = None
+
+
+class Source(Protocol):
+    """Frames come from `receive`, in order of arrival; `acknowledge` is called after they are stored for good."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def status(self) -> LinkStatus: ...  # noqa: D102
+
+    async def run(self) -> None:
+        """Stay connected until cancelled; a lost link is tried again with back-off."""
+
+    async def receive(self) -> list[Delivery]:
+        """Wait for frames and return all that have come."""
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Tell the other end that these frames are stored."""

@@ -1,0 +1,254 @@
+"""A backend for bleak on bumble: an adapter reached over HCI (TCP, USB, serial) where there is no system Bluetooth.
+
+`BumbleRadio` owns one HCI transport; its `scanner` and `client` are classes that bleak takes as `backend=`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from bleak.assigned_numbers import CharacteristicPropertyName
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import BaseBleakClient
+from bleak.backends.descriptor import BleakGATTDescriptor
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
+from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
+from bleak.exc import BleakDeviceNotFoundError, BleakError
+from bleak.uuids import normalize_uuid_str
+from bumble.att import ATT_Error
+from bumble.core import UUID, AdvertisingData, BaseBumbleError, PhysicalTransport
+from bumble.device import Advertisement, Connection, Device, Peer
+from bumble.gatt import Characteristic
+from bumble.hci import Address
+from bumble.host import Host
+from bumble.transport import open_transport
+
+_UUID_LISTS = (
+    AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
+    AdvertisingData.INCOMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
+    AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS,
+    AdvertisingData.INCOMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS,
+)
+_PROPERTIES: dict[Characteristic.Properties, CharacteristicPropertyName] = {
+    Characteristic.Properties.READ: "read",
+    Characteristic.Properties.WRITE_WITHOUT_RESPONSE: "write-without-response",
+    Characteristic.Properties.WRITE: "write",
+    Characteristic.Properties.NOTIFY: "notify",
+    Characteristic.Properties.INDICATE: "indicate",
+}
+# The largest ATT packet that fits one data-length-extended link-layer packet (251 bytes less L2CAP's 4).
+_MTU = 247
+_CENTRAL = "F0:F0:F0:F0:F0:F0"
+
+
+class BumbleRadio:
+    """One adapter. `lost` is done when the transport's other end has gone."""
+
+    def __init__(self, central: Device, lost: "asyncio.Future[None]") -> None:
+        self.central = central
+        self.lost = lost
+        # A controller makes one connection at a time (Core 5.4 Vol 4 Part E 7.8.12: Command Disallowed).
+        self.connecting = asyncio.Lock()
+        self.scanner: type[BaseBleakScanner] = type("BumbleScanner", (_Scanner,), {"radio": self})
+        self.client: type[BaseBleakClient] = type("BumbleClient", (_Client,), {"radio": self})
+
+
+@contextlib.asynccontextmanager
+async def open_radio(transport_name: str) -> AsyncIterator[BumbleRadio]:
+    """Open the HCI transport and power the adapter on.
+
+    Raises: BleakError when the transport cannot be opened or the adapter does not answer.
+    """
+    try:
+        transport = await open_transport(transport_name)
+    except (OSError, ValueError, BaseBumbleError) as exc:
+        raise BleakError(f"adapter {transport_name}: {exc}") from exc
+    async with transport:
+        central = Device(name="sideline", address=Address(_CENTRAL), host=Host(transport.source, transport.sink))
+        try:
+            await asyncio.wait_for(central.power_on(), timeout=5.0)
+        except (TimeoutError, BaseBumbleError) as exc:
+            raise BleakError(f"adapter {transport_name} does not answer") from exc
+        yield BumbleRadio(central, transport.source.terminated)
+
+
+def _uuid(uuid: UUID) -> str:
+    return normalize_uuid_str(uuid.to_hex_str("-").lower() if len(uuid.uuid_bytes) == 16 else uuid.to_hex_str().lower())
+
+
+def _advertised(fields: AdvertisingData) -> list[str]:
+    groups = [group for kind in _UUID_LISTS for group in fields.get_all(kind) or []]
+    return [_uuid(uuid) for group in groups if isinstance(group, list) for uuid in group]
+
+
+class _Scanner(BaseBleakScanner):
+    radio: BumbleRadio
+
+    def __init__(
+        self,
+        detection_callback: Callable[..., Any] | None = None,
+        service_uuids: list[str] | None = None,
+        scanning_mode: str = "active",  # noqa: ARG002  bleak passes it; bumble scans actively
+        **_options: Any,
+    ) -> None:
+        super().__init__(detection_callback, service_uuids)
+
+    def _on_advertisement(self, advertisement: Advertisement) -> None:
+        fields = advertisement.data
+        uuids = _advertised(fields)
+        if not self.is_allowed_uuid(uuids):
+            return
+        name = fields.get(AdvertisingData.COMPLETE_LOCAL_NAME) or fields.get(AdvertisingData.SHORTENED_LOCAL_NAME)
+        makers = dict(fields.get_all(AdvertisingData.MANUFACTURER_SPECIFIC_DATA) or [])
+        found = AdvertisementData(
+            local_name=name,
+            manufacturer_data=makers,
+            service_data={},
+            service_uuids=uuids,
+            tx_power=fields.get(AdvertisingData.TX_POWER_LEVEL),
+            rssi=advertisement.rssi,
+            platform_data=(advertisement,),
+        )
+        address = advertisement.address.to_string(with_type_qualifier=False)
+        device = self.create_or_update_device(address, address, name, advertisement.address, found)
+        self.call_detection_callbacks(device, found)
+
+    async def start(self) -> None:
+        self.seen_devices = {}
+        central = self.radio.central
+        central.on("advertisement", self._on_advertisement)
+        if not central.scanning:
+            await central.start_scanning(active=True, filter_duplicates=False)
+
+    async def stop(self) -> None:
+        central = self.radio.central
+        central.remove_listener("advertisement", self._on_advertisement)
+        if central.scanning and not self.radio.lost.done():
+            with contextlib.suppress(BaseBumbleError, TimeoutError):
+                await asyncio.wait_for(central.stop_scanning(), timeout=1.0)
+
+
+class _Client(BaseBleakClient):
+    radio: BumbleRadio
+
+    def __init__(self, address_or_ble_device: BLEDevice | str, **options: Any) -> None:
+        options.pop("services", None)
+        super().__init__(address_or_ble_device, **options)
+        if isinstance(address_or_ble_device, BLEDevice):
+            self._target: Address = address_or_ble_device.details
+        else:
+            self._target = Address(address_or_ble_device)
+        self._connection: Connection | None = None
+        self._peer: Peer | None = None
+        self._listeners: dict[int, Callable[[bytes], None]] = {}
+
+    @property
+    def name(self) -> str:
+        return self.address
+
+    @property
+    def mtu_size(self) -> int:
+        return self._connection.att_mtu if self._connection else 23
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None
+
+    async def connect(self, pair: bool, **_options: Any) -> None:  # noqa: ARG002, FBT001  bleak's signature
+        try:
+            async with self.radio.connecting:
+                self._connection = await self.radio.central.connect(
+                    self._target, transport=PhysicalTransport.LE, timeout=self._timeout
+                )
+        except (BaseBumbleError, TimeoutError) as exc:
+            raise BleakDeviceNotFoundError(self.address, f"cannot connect: {exc}") from exc
+        self._connection.on("disconnection", self._on_disconnection)
+        try:
+            await asyncio.wait_for(self._discover(Peer(self._connection)), timeout=self._timeout)
+        except (BaseBumbleError, ATT_Error, TimeoutError) as exc:
+            await self.disconnect()
+            raise BleakError(f"{self.address}: services cannot be read: {exc}") from exc
+
+    async def _discover(self, peer: Peer) -> None:
+        await peer.request_mtu(_MTU)
+        await peer.discover_all()  # type: ignore[no-untyped-call]  # annotated only in part
+        services = BleakGATTServiceCollection()
+        for service in peer.services:
+            known = BleakGATTService(service, service.handle, _uuid(service.uuid))
+            services.add_service(known)
+            for entry in service.characteristics:
+                names = [name for flag, name in _PROPERTIES.items() if entry.properties & flag]
+                characteristic = BleakGATTCharacteristic(
+                    entry, entry.handle, _uuid(entry.uuid), names, lambda: self.mtu_size - 3, known
+                )
+                services.add_characteristic(characteristic)
+                for descriptor in entry.descriptors:
+                    services.add_descriptor(
+                        BleakGATTDescriptor(descriptor, descriptor.handle, _uuid(descriptor.type), characteristic)
+                    )
+        self._peer, self.services = peer, services
+
+    def _on_disconnection(self, _reason: int) -> None:
+        self._connection = self._peer = None
+        self.services = None
+        self._listeners.clear()
+        if self._disconnected_callback:
+            self._disconnected_callback()
+
+    async def disconnect(self) -> None:
+        if self._connection and not self.radio.lost.done():
+            with contextlib.suppress(BaseBumbleError, TimeoutError):
+                await asyncio.wait_for(self._connection.disconnect(), timeout=2.0)
+
+    async def pair(self, *_args: Any, **_options: Any) -> None:
+        raise BleakError("pairing is not supported over this adapter")
+
+    async def unpair(self) -> None:
+        raise BleakError("pairing is not supported over this adapter")
+
+    async def read_gatt_char(
+        self,
+        characteristic: BleakGATTCharacteristic,
+        *,
+        use_cached: bool = False,  # noqa: ARG002  values are always read anew
+        **_options: Any,
+    ) -> bytearray:
+        return bytearray(await self._ask(lambda peer: peer.gatt_client.read_value(characteristic.handle)))
+
+    async def read_gatt_descriptor(
+        self,
+        descriptor: BleakGATTDescriptor,
+        *,
+        use_cached: bool = False,  # noqa: ARG002  values are always read anew
+        **_options: Any,
+    ) -> bytearray:
+        return bytearray(await self._ask(lambda peer: peer.gatt_client.read_value(descriptor.handle)))
+
+    async def write_gatt_char(self, characteristic: BleakGATTCharacteristic, data: Any, response: bool) -> None:  # noqa: FBT001
+        await self._ask(lambda peer: peer.write_value(characteristic.obj, bytes(data), with_response=response))
+
+    async def write_gatt_descriptor(self, descriptor: BleakGATTDescriptor, data: Any) -> None:
+        await self._ask(lambda peer: peer.write_value(descriptor.obj, bytes(data), with_response=True))
+
+    async def start_notify(
+        self, characteristic: BleakGATTCharacteristic, callback: Callable[[bytearray], Any], **_options: Any
+    ) -> None:
+        def listener(value: bytes) -> None:
+            callback(bytearray(value))
+
+        self._listeners[characteristic.handle] = listener
+        await self._ask(lambda peer: peer.subscribe(characteristic.obj, listener))
+
+    async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
+        listener = self._listeners.pop(characteristic.handle, None)
+        await self._ask(lambda peer: peer.unsubscribe(characteristic.obj, listener))
+
+    async def _ask(self, request: Callable[[Peer], Any]) -> Any:
+        if self._peer is None:
+            raise BleakError(f"{self.address} is not connected")
+        try:
+            return await asyncio.wait_for(request(self._peer), timeout=self._timeout)
+        except (BaseBumbleError, ATT_Error, TimeoutError) as exc:
+            raise BleakError(f"{self.address}: {exc}") from exc

@@ -1,0 +1,221 @@
+"""The durable journal: one writer thread, one transaction per group of readings, acknowledged after its commit."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self, TypeVar
+
+from edge.sensors.base import Rejected
+from edge.store.database import epoch, open_database, translated
+from edge.store.outbox import Outbox
+from shared.chunk_codec import decode_chunk, digest, encode_chunk
+from shared.clock import NS_PER_MS, Clock
+from shared.errors import DecodeError, StoreCorrupt
+from shared.ids import Epoch, SensorId
+from shared.predictions import Alert
+from shared.readings import Gap, Readings
+
+T = TypeVar("T")
+_LATENCIES_KEPT = 512
+_QUARANTINE_BODY_BYTES = 4096
+
+
+@dataclass(slots=True)
+class JournalCounts:
+    """What this run has written."""
+
+    commits: int = 0
+    readings: int = 0
+    commit_ms: list[float] = field(default_factory=list)
+
+
+class Journal:
+    """Owner of the database. All its methods hand their work to the one writer thread."""
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self.counts = JournalCounts()
+        self._stored_before = int(connection.execute("SELECT coalesce(sum(readings), 0) FROM chunk").fetchone()[0])
+        self.epoch: Epoch = epoch(connection)
+        self.outbox = Outbox(connection, self.epoch, clock)
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock, *, max_bytes: int) -> Self:
+        """Open the database file."""
+        return cls(open_database(path, max_bytes=max_bytes), clock)
+
+    async def run(self, work: Callable[..., T], *args: object) -> T:
+        """Run `work` on the writer thread and return what it returns.
+
+        Raises: StoreError (StoreFull, StoreCorrupt) for what SQLite raises.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._guarded, work, args)
+
+    async def append(
+        self, blocks: Sequence[Readings], rejected: Sequence[Rejected] = (), gaps: Sequence[Gap] = ()
+    ) -> None:
+        """Store readings, quarantined frames and gaps in one durable transaction."""
+        if blocks or rejected or gaps:
+            await self.run(self._append, blocks, rejected, gaps)
+
+    async def store_alert(self, alert: Alert) -> None:
+        """Store an alert, or its end."""
+        await self.run(self._store_alert, alert)
+
+    async def recent(self, limit: int) -> list[Readings]:
+        """Return the blocks of the newest `limit` chunks, oldest first."""
+        return await self.run(lambda: [block for _, blocks in self._chunks(self._tail(limit)) for block in blocks])
+
+    async def chunks_after(self, position: int, limit: int) -> list[tuple[int, list[Readings]]]:
+        """Return up to `limit` chunks after `position` with their ids."""
+        return await self.run(lambda: list(self._chunks(position, limit)))
+
+    async def totals(self) -> dict[str, int]:
+        """Return readings stored, database bytes and what waits in the outbox."""
+        return await self.run(self._totals)
+
+    async def quarantined(self) -> list[tuple[str, str, int, int]]:
+        """Return (sensor, reason, count, last_ns) of quarantined frames."""
+        sql = (
+            "SELECT sensor, reason, count(*), max(received_ns) FROM quarantine GROUP BY 1, 2 ORDER BY 4 DESC LIMIT 100"
+        )
+        return await self.run(lambda: self._connection.execute(sql).fetchall())
+
+    async def gaps(self) -> list[tuple[str, str, int, int]]:
+        """Return (stream, reason, count, last_ns) of recorded gaps."""
+        sql = "SELECT stream, reason, sum(count), max(to_ns) FROM gap GROUP BY 1, 2 ORDER BY 4 DESC LIMIT 100"
+        return await self.run(lambda: self._connection.execute(sql).fetchall())
+
+    async def gaps_after(self, position: int) -> tuple[list[Gap], int]:
+        """Return the gaps recorded after row `position`, and the last row's number."""
+        return await self.run(self._gaps_after, position)
+
+    async def session(self, now_ns: int, gap_ns: int) -> tuple[int, int]:
+        """Return the first chunk and the start of the session that goes on now.
+
+        A pause of more than `gap_ns` ends a session; with nothing stored since, a new one starts now.
+        """
+        return await self.run(self._session, now_ns, gap_ns)
+
+    def close(self) -> None:
+        """Finish what is queued and close the file."""
+        self._writer.shutdown(wait=True)
+        self._connection.close()
+
+    def _guarded(self, work: Callable[..., T], args: tuple[object, ...]) -> T:
+        try:
+            return work(*args)
+        except sqlite3.Error as exc:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise translated(exc) from exc
+
+    def _append(self, blocks: Sequence[Readings], rejected: Sequence[Rejected], gaps: Sequence[Gap]) -> None:
+        started_ns = self._clock.mono_ns()
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        if blocks:
+            body = encode_chunk(blocks)
+            readings = sum(map(len, blocks))
+            connection.execute(
+                "INSERT INTO chunk (stored_ns, readings, digest, body) VALUES (?, ?, ?, ?)",
+                (self._clock.utc_ns(), readings, digest(body), body),
+            )
+            self.counts.readings += readings
+        connection.executemany(
+            "INSERT INTO quarantine (received_ns, sensor, channel, reason, body) VALUES (?, ?, ?, ?, ?)",
+            [
+                (
+                    r.frame.received.utc_ns,
+                    r.frame.sensor,
+                    r.frame.channel,
+                    r.reason,
+                    r.frame.body[:_QUARANTINE_BODY_BYTES],
+                )
+                for r in rejected
+            ],
+        )
+        connection.executemany(
+            "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) VALUES (?, ?, ?, ?, ?, ?)",
+            [(g.sensor, g.stream, g.from_ns, g.to_ns, g.count, g.reason) for g in gaps],
+        )
+        connection.execute("COMMIT")
+        self.counts.commits += 1
+        self.counts.commit_ms.append((self._clock.mono_ns() - started_ns) / NS_PER_MS)
+        del self.counts.commit_ms[:-_LATENCIES_KEPT]
+
+    def _store_alert(self, alert: Alert) -> None:
+        self._connection.execute(
+            "INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET ended_ns = excluded.ended_ns",
+            (
+                alert.alert,
+                alert.athlete,
+                alert.rule,
+                alert.severity.value,
+                alert.cause,
+                alert.why,
+                alert.started_ns,
+                alert.ended_ns,
+            ),
+        )
+
+    def _gaps_after(self, position: int) -> tuple[list[Gap], int]:
+        rows = self._connection.execute(
+            "SELECT id, sensor, stream, from_ns, to_ns, count, reason FROM gap WHERE id > ? ORDER BY id", (position,)
+        ).fetchall()
+        gaps = [
+            Gap(
+                sensor=None if sensor is None else SensorId(sensor),
+                stream=stream,
+                from_ns=from_ns,
+                to_ns=to_ns,
+                count=count,
+                reason=reason,
+            )
+            for _, sensor, stream, from_ns, to_ns, count, reason in rows
+        ]
+        return gaps, rows[-1][0] if rows else position
+
+    def _session(self, now_ns: int, gap_ns: int) -> tuple[int, int]:
+        later_ns, first = now_ns, 0
+        for row, stored_ns in self._connection.execute("SELECT id, stored_ns FROM chunk ORDER BY id DESC"):
+            if later_ns - stored_ns > gap_ns:
+                break
+            first, later_ns = row, stored_ns
+        if first:
+            return first, later_ns
+        newest = self._connection.execute("SELECT coalesce(max(id), 0) FROM chunk").fetchone()[0]
+        return int(newest) + 1, now_ns
+
+    def _tail(self, limit: int) -> int:
+        newest = self._connection.execute("SELECT coalesce(max(id), 0) FROM chunk").fetchone()[0]
+        return max(0, int(newest) - limit)
+
+    def _chunks(self, position: int, limit: int = 1_000_000_000) -> Iterator[tuple[int, list[Readings]]]:
+        return read_chunks(self._connection, position, limit)
+
+    def _totals(self) -> dict[str, int]:
+        one = self._connection.execute
+        pages = one("PRAGMA page_count").fetchone()[0] * one("PRAGMA page_size").fetchone()[0]
+        return {"readings": self._stored_before + self.counts.readings, "database_bytes": pages}
+
+
+def read_chunks(connection: sqlite3.Connection, position: int, limit: int) -> Iterator[tuple[int, list[Readings]]]:
+    """Yield chunks after `position` with their ids, each checked against its digest.
+
+    Raises: StoreCorrupt at the first chunk that does not match.
+    """
+    rows = connection.execute("SELECT id, digest, body FROM chunk WHERE id > ? ORDER BY id LIMIT ?", (position, limit))
+    for row, stored, body in rows:
+        if digest(body) != stored:
+            raise StoreCorrupt("chunk", row)
+        try:
+            yield row, decode_chunk(body)
+        except DecodeError as exc:
+            raise StoreCorrupt("chunk", row) from exc

@@ -1,0 +1,113 @@
+"""Sends the outbox to the cloud: summaries first, one batch at a time, again and again until there is a receipt."""
+
+import random
+from dataclasses import dataclass
+
+from edge.settings import SyncSettings
+from edge.store.journal import Journal
+from edge.sync.client import CloudClient
+from shared.clock import Clock
+from shared.errors import BatchRefused, LinkDown, ServerBusy
+from shared.log import FailureLog, get_logger
+from shared.retry import Backoff
+
+_log = get_logger("sync")
+_IDLE_S = 0.5
+# A batch that the cloud does not take as it is: tried once more in case it was damaged on the way, then set aside.
+_REFUSALS_BEFORE_ASIDE = 2
+_AUTH = (401, 403)
+
+
+@dataclass(slots=True)
+class SyncStatus:
+    """The cloud as seen from here."""
+
+    up: bool
+    since_ns: int
+    problem: str | None = None
+
+
+class Uploader:
+    """Fills the outbox at its interval and drains it whenever there is something to send."""
+
+    def __init__(
+        self, settings: SyncSettings, gateway: str, token: str, journal: Journal, clock: Clock, *, url: str
+    ) -> None:
+        self._settings = settings
+        self._gateway = gateway
+        self._token = token
+        self._journal = journal
+        self._clock = clock
+        self._url = url
+        self._backoff = Backoff(base_s=0.5, cap_s=settings.retry_cap_s)
+        self._failures = FailureLog(_log, "cloud is not reachable")
+        self._refusals: dict[int, int] = {}
+        self.status = SyncStatus(up=False, since_ns=clock.utc_ns(), problem="not asked yet")
+
+    async def fill(self) -> None:
+        """Make batches of what was stored, every `batch_s`, until cancelled."""
+        while True:
+            while await self._journal.run(self._journal.outbox.fill):
+                pass
+            await self._clock.sleep(self._settings.batch_s)
+
+    async def drain(self) -> None:
+        """Send batches until cancelled."""
+        rng = random.Random()
+        attempt = 0
+        async with CloudClient(self._url, self._gateway, self._token, timeout_s=self._settings.timeout_s) as client:
+            while True:
+                try:
+                    sent = await self._send_next(client)
+                    attempt = 0
+                    if not sent:
+                        await self._clock.sleep(_IDLE_S)
+                except (LinkDown, ServerBusy, BatchRefused) as exc:
+                    self._report(problem=str(exc))
+                    at_least_s = (exc.retry_after_s or 0.0) if isinstance(exc, ServerBusy) else 0.0
+                    await self._clock.sleep(self._backoff.delay_s(attempt, rng, at_least_s=at_least_s))
+                    attempt += 1
+
+    async def _send_next(self, client: CloudClient) -> bool:
+        """Send one batch if there is one; return whether there was."""
+        outbox = self._journal.outbox
+        batch = await self._journal.run(outbox.next_pending, self._gateway)
+        if batch is None:
+            if not self.status.up:
+                await client.state(self._journal.epoch)
+                self._report(problem=None)
+            return False
+        seq = batch.header.seq
+        try:
+            receipt = await client.put(batch)
+        except BatchRefused as exc:
+            if exc.status in _AUTH:
+                raise  # nothing is wrong with the batch; keep it until the token is mended
+            if not self._give_up(seq):
+                raise
+            await self._journal.run(outbox.record_receipt, seq, f"refused {exc.status}")
+            _log.error("batch set aside", seq=seq, status=exc.status)
+            return True
+        if receipt.status == "rejected" and not self._give_up(seq):
+            raise BatchRefused(422, receipt.problem or "rejected")
+        if receipt.status in ("conflict", "rejected"):
+            _log.error("batch set aside", seq=seq, status=receipt.status, problem=receipt.problem)
+        self._refusals.pop(seq, None)
+        await self._journal.run(outbox.record_receipt, seq, receipt.status)
+        self._report(problem=None)
+        return True
+
+    def _give_up(self, seq: int) -> bool:
+        self._refusals[seq] = self._refusals.get(seq, 0) + 1
+        return self._refusals[seq] >= _REFUSALS_BEFORE_ASIDE
+
+    def _report(self, *, problem: str | None) -> None:
+        up = problem is None
+        if problem is None:
+            self._failures.recovered()
+        else:
+            self._failures.failed(problem)
+        if up != self.status.up:
+            self.status.since_ns = self._clock.utc_ns()
+        self.status.up = up
+        self.status.problem = problem

@@ -1,0 +1,107 @@
+"""Tells every connected tablet what changed. Slow tablets get the newest state, not a queue of old ones."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from edge.messages import Alert, AlertPatch, Dot, Health, HealthPatch, MapPatch, Message, Tile, TilePatch
+from shared.clock import Clock
+
+# Tiles of one flush travel together; a coach's eye needs no more than this, a radio message waits no longer than this.
+FLUSH_S = 0.02
+_ALERTS_KEPT = 256
+
+
+class Connection(Protocol):
+    """A tablet's socket."""
+
+    async def send_text(self, data: str) -> None:
+        """Send one message."""
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """What one tablet has not been sent yet: at most one tile per athlete, one map, one health and some alerts."""
+
+    tiles: dict[str, Tile] = field(default_factory=dict)
+    dots: list[Dot] | None = None
+    health: Health | None = None
+    alerts: list[Alert] = field(default_factory=list)
+    pending: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Hub:
+    """All tablets."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._clients: set[Client] = set()
+
+    @property
+    def clients(self) -> int:
+        """How many tablets are connected."""
+        return len(self._clients)
+
+    def tiles(self, tiles: Iterable[Tile]) -> None:
+        """Tiles changed."""
+        changed = {tile.athlete: tile for tile in tiles}
+        for client in self._clients:
+            client.tiles.update(changed)
+            client.pending.set()
+
+    def dots(self, dots: list[Dot]) -> None:
+        """The map changed."""
+        for client in self._clients:
+            client.dots = dots
+            client.pending.set()
+
+    def health(self, health: Health) -> None:
+        """The health page changed."""
+        for client in self._clients:
+            client.health = health
+            client.pending.set()
+
+    def alert(self, alert: Alert) -> None:
+        """An alert began, ended or was seen."""
+        for client in self._clients:
+            client.alerts.append(alert)
+            del client.alerts[:-_ALERTS_KEPT]
+            client.pending.set()
+
+    async def serve(self, connection: Connection, first: Message) -> None:
+        """Send `first`, then whatever changes, until cancelled or the connection breaks."""
+        client = Client()
+        self._clients.add(client)
+        try:
+            await connection.send_text(_text(first))
+            while True:
+                await client.pending.wait()
+                client.pending.clear()
+                for message in self._take(client):
+                    await connection.send_text(_text(message))
+                await asyncio.sleep(FLUSH_S)
+        finally:
+            self._clients.discard(client)
+
+    def _take(self, client: Client) -> list[Message]:
+        sent_ns = self._clock.utc_ns()
+        messages: list[Message] = []
+        if client.tiles:
+            messages.append(TilePatch(sent_ns=sent_ns, tiles=list(client.tiles.values())))
+            client.tiles = {}
+        messages += [AlertPatch(sent_ns=sent_ns, alert=alert) for alert in client.alerts]
+        client.alerts = []
+        if client.dots is not None:
+            messages.append(MapPatch(sent_ns=sent_ns, dots=client.dots))
+            client.dots = None
+        if client.health is not None:
+            messages.append(HealthPatch(sent_ns=sent_ns, health=client.health))
+            client.health = None
+        return messages
+
+
+def _text(message: Message) -> str:
+    return msgspec.json.encode(message).decode("utf-8")

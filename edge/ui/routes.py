@@ -1,0 +1,101 @@
+"""The gateway's own web server: the tablet app, its WebSocket, health as JSON and as Prometheus metrics."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from edge.messages import Health, Seen, Snapshot
+from edge.ui.hub import Hub
+
+TABLET = Path(__file__).parent.parent / "tablet" / "dist"
+_NOT_BUILT = """<!doctype html><title>Sideline</title><p>The gateway runs, but the tablet app is not built yet.
+Run <code>make tablet</code> and reload. The gateway's state is at <a href="/api/health">/api/health</a>.</p>"""
+_MAX_MESSAGE_BYTES = 4096
+
+
+def create_app(
+    hub: Hub,
+    *,
+    snapshot: Callable[[], Awaitable[Snapshot]],
+    health: Callable[[], Awaitable[Health]],
+    on_seen: Callable[[str], None],
+    tablet: Path = TABLET,
+) -> FastAPI:
+    """Return the web application; the callables give what it shows."""
+    app = FastAPI(title="Sideline gateway", docs_url=None, redoc_url=None)
+
+    @app.websocket("/ws/live")
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+        sender = asyncio.create_task(hub.serve(socket, await snapshot()), name="tablet sender")
+        try:
+            while True:
+                _on_message(await socket.receive_text(), on_seen)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
+                await sender
+
+    @app.get("/api/health")
+    async def health_json() -> Response:
+        return Response(msgspec.json.encode(await health()), media_type="application/json")
+
+    @app.get("/healthz")
+    async def alive() -> Response:
+        return Response(b"ok\n", media_type="text/plain")
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(prometheus_text(await health(), tablets=hub.clients), media_type="text/plain; version=0.0.4")
+
+    if (tablet / "index.html").is_file():
+        app.mount("/", StaticFiles(directory=tablet, html=True), name="tablet")
+    else:
+
+        @app.get("/")
+        async def not_built() -> HTMLResponse:
+            return HTMLResponse(_NOT_BUILT)
+
+    return app
+
+
+def prometheus_text(health: Health, *, tablets: int) -> bytes:
+    """Return the health page's numbers in Prometheus' text format."""
+    registry = CollectorRegistry()
+    values = {
+        "sideline_readings_stored": health.store.readings,
+        "sideline_database_bytes": health.store.database_bytes,
+        "sideline_backlog_batches": health.store.backlog_batches,
+        "sideline_backlog_bytes": health.store.backlog_bytes,
+        "sideline_commits": health.store.commits,
+        "sideline_commit_ms_p99": health.store.commit_ms_p99 or 0.0,
+        "sideline_sync_lag_seconds": health.sync_lag_s or 0.0,
+        "sideline_quarantined_frames": sum(entry.count for entry in health.quarantine),
+        "sideline_gap_readings": sum(entry.count for entry in health.gaps),
+        "sideline_live_dropped": health.live_dropped,
+        "sideline_inferences": sum(model.inferences for model in health.models),
+        "sideline_tablets": tablets,
+    }
+    for name, value in values.items():
+        Gauge(name, name.replace("_", " "), registry=registry).set(value)
+    links = Gauge("sideline_link_up", "1 while the other end answers", ["link"], registry=registry)
+    for link in health.links:
+        links.labels(link.link).set(link.up)
+    return generate_latest(registry)
+
+
+def _on_message(text: str, on_seen: Callable[[str], None]) -> None:
+    """Take a tablet's message; what is none of ours is passed over."""
+    if len(text) > _MAX_MESSAGE_BYTES:
+        return
+    with contextlib.suppress(msgspec.DecodeError):
+        on_seen(msgspec.json.decode(text, type=Seen).alert)

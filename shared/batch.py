@@ -1,0 +1,119 @@
+"""What gateway and cloud say to each other about uploads: header, receipt, state, summary.
+
+`PUT /v1/gateways/{gateway}/batches/{epoch}/{seq}` carries the exact bytes kept in the gateway's outbox; the identity of
+a batch is (gateway, epoch, seq) and never a time. The header fields that are not in the path travel as HTTP headers.
+"""
+
+import hashlib
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+CONTENT_DIGEST = "content-digest"
+LANE = "sideline-lane"
+CONTENT = "sideline-content"
+SCHEMA = "sideline-schema"
+COUNT = "sideline-count"
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+
+
+class Lane(StrEnum):
+    """Summaries go first: they are small and a coach waits for them."""
+
+    SUMMARY = "summary"
+    RAW = "raw"
+
+
+class BatchHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One batch's identity and what it holds; `content` is a stream's name (Parquet) or `"summary"` (JSON)."""
+
+    gateway: str
+    epoch: str
+    seq: int
+    lane: Lane
+    content: str
+    sha256: str
+    count: int
+    schema: int
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The cloud's answer: 201 stored, 200 duplicate, 409 conflict, 422 rejected.
+
+    `contiguous_seq` is the highest number up to which this epoch is complete in the cloud (-1: nothing yet).
+    """
+
+    status: Literal["stored", "duplicate", "conflict", "rejected"]
+    seq: int
+    contiguous_seq: int
+    server_ns: int
+    accepted: int
+    problem: str | None = None
+
+
+class EpochState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`GET /v1/gateways/{gateway}/epochs/{epoch}`: what the cloud holds of one epoch."""
+
+    epoch: str
+    contiguous_seq: int
+    stored: int
+
+
+class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One metric of one athlete up to `time_ns`, as shown at the gateway."""
+
+    athlete: str
+    metric: str
+    values: list[float]
+    coverage: float
+    time_ns: int
+
+
+class AlertSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One alert as it was shown."""
+
+    alert: str
+    athlete: str
+    rule: str
+    severity: str
+    why: str
+    started_ns: int
+    ended_ns: int | None
+
+
+class GapSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Readings known to be missing."""
+
+    sensor: str | None
+    stream: str
+    from_ns: int
+    to_ns: int
+    count: int
+    reason: str
+
+
+class ProfileSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the pipeline must know of an athlete to compute the same metrics; no name."""
+
+    athlete: str
+    team: int
+    sex: str
+    hr_rest_bpm: float
+    hr_max_bpm: float
+
+
+class SessionSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of a summary batch."""
+
+    gateway: str
+    time_ns: int
+    profiles: list[ProfileSummary]
+    metrics: list[MetricSummary]
+    alerts: list[AlertSummary]
+    gaps: list[GapSummary]
+
+
+def sha256_hex(body: bytes) -> str:
+    """Return the SHA-256 of a batch's exact bytes, hexadecimal."""
+    return hashlib.sha256(body).hexdigest()

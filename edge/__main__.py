@@ -12,7 +12,6 @@ import msgspec
 import typer
 from rich.console import Console
 
-from edge.app import build
 from edge.inference.gate import Verdict, check_model, limit_this_process
 from edge.settings import GatewaySettings, load
 from edge.sources.base import Source
@@ -102,6 +101,9 @@ async def _serve(
     recording: Path | None = None,
     speed: float = 1.0,
 ) -> None:
+    # Loaded here, so that --help and check-model answer at once.
+    from edge.app import build  # noqa: PLC0415
+
     clock = SystemClock()
     sources: list[Source] | None = [ReplaySource(recording, clock, speed=speed)] if recording else None
     stop = asyncio.Event()

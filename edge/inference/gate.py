@@ -72,7 +72,7 @@ async def check_in_subprocess(folder: Path) -> Verdict:
             await process.wait()
     try:
         return msgspec.json.decode(output, type=Verdict)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return Verdict(passed=False, reason=f"check process ended with status {process.returncode}")
 
 

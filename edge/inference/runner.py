@@ -58,17 +58,17 @@ class Runner:
         """Make `model` answer from the next request on; a shadow of the same version ends."""
         slot = self._slots.setdefault(model.card.name, _Slot())
         slot.active = _Running(model)
-        slot.shadow = None
+        if slot.shadow is not None and slot.shadow.model.card.version == model.card.version:
+            slot.shadow = None
 
-    def shadow(self, model: LoadedModel) -> None:
-        """Run `model` beside the active one from the next request on."""
-        self._slots.setdefault(model.card.name, _Slot()).shadow = _Running(model)
+    def shadow(self, model: LoadedModel) -> RunStats:
+        """Run `model` beside the active one from the next request on; return what it does, as it goes."""
+        running = self._slots.setdefault(model.card.name, _Slot()).shadow = _Running(model)
+        return running.stats
 
-    def end_shadow(self, name: str) -> RunStats:
-        """Stop the shadow and return what it did."""
-        slot = self._slots.setdefault(name, _Slot())
-        running, slot.shadow = slot.shadow, None
-        return running.stats if running else RunStats()
+    def end_shadow(self, name: str) -> None:
+        """Stop the shadow."""
+        self._slots.setdefault(name, _Slot()).shadow = None
 
     def deactivate(self, name: str) -> None:
         """Leave the slot empty."""
@@ -83,11 +83,6 @@ class Runner:
         """Return the active model's figures."""
         slot = self._slots.get(name)
         return slot.active.stats if slot and slot.active else None
-
-    def shadow_runs(self, name: str) -> int:
-        """Return how often the shadow has run."""
-        slot = self._slots.get(name)
-        return slot.shadow.stats.runs if slot and slot.shadow else 0
 
     def counts(self, name: str) -> tuple[int, int]:
         """Return how many inferences were requested and answered, over all versions."""

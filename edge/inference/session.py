@@ -14,6 +14,21 @@ from shared.model_card import ModelCard, file_sha256, read_card
 
 Arrays = dict[str, NDArray[np.float32]]
 
+_native = ort.capi.onnxruntime_pybind11_state
+# The runtime's own errors have no common base; those that a bad file or bad inputs can cause.
+_RUNTIME_ERRORS = (
+    _native.Fail,
+    _native.InvalidArgument,
+    _native.InvalidGraph,
+    _native.InvalidProtobuf,
+    _native.NoModel,
+    _native.NoSuchFile,
+    _native.NotImplemented,
+    _native.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
@@ -29,7 +44,7 @@ class LoadedModel:
         """
         try:
             outputs = self.session.run(self.card.outputs, dict(inputs))
-        except (ort.capi.onnxruntime_pybind11_state.Fail, RuntimeError, ValueError) as exc:
+        except _RUNTIME_ERRORS as exc:
             raise ModelIncompatible(f"{self.card.name} {self.card.version} does not run: {exc}") from exc
         return dict(zip(self.card.outputs, outputs, strict=True))
 
@@ -51,7 +66,7 @@ def load_model(folder: Path) -> LoadedModel:
     options.log_severity_level = 3
     try:
         session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except (RuntimeError, ValueError, ort.capi.onnxruntime_pybind11_state.Fail) as exc:
+    except _RUNTIME_ERRORS as exc:
         raise ModelIncompatible(f"runtime cannot load the model: {exc}") from exc
     names = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
     if set(names[0]) != set(card.inputs) or not set(card.outputs) <= set(names[1]):

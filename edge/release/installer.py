@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from edge.inference.gate import check_in_subprocess
-from edge.inference.runner import Runner
+from edge.inference.runner import Runner, RunStats
 from edge.inference.session import load_model
 from edge.release import slots
 from edge.release.slots import Slot
@@ -84,52 +84,59 @@ class Installer:
             return
         self._report(problem=None)
         for name, version in channel.models.items():
-            slot = self.slots.get(name, Slot(name=name))
-            if slot.wants(version):
-                await self._install(self._updater, slot, version)
+            if self._slot(name).wants(version):
+                await self._install(self._updater, name, version)
 
-    async def _install(self, updater: ModelUpdater, slot: Slot, version: str) -> None:
+    async def _install(self, updater: ModelUpdater, name: str, version: str) -> None:
         """Fetch, check, shadow and activate one version; whatever it fails at refuses it with the reason."""
-        folder = self._folder / slot.name / version
+        folder = self._folder / name / version
         try:
-            await asyncio.to_thread(updater.fetch, slot.name, version, folder)
-            slot = self._save(slots.offered(slot, version))
+            await asyncio.to_thread(updater.fetch, name, version, folder)
+            self._save(slots.offered(self._slot(name), version))
             verdict = await check_in_subprocess(folder)
             if not verdict.passed:
                 raise ModelUntrusted(verdict.reason)
-            slot = self._save(slots.checked(slot))
-            await self._shadow(slot, folder)
+            self._save(slots.checked(self._slot(name), version))
+            await self._shadow(name, version, folder)
         except LinkDown as exc:
             self._report(problem=str(exc))  # tried again at the next poll
         except ModelError as exc:
-            _log.warning("model refused", model=slot.name, version=version, reason=exc.reason)
-            self._runner.end_shadow(slot.name)
-            self._save(slots.refused(slot, version, exc.reason))
+            _log.warning("model refused", model=name, version=version, reason=exc.reason)
+            self._runner.end_shadow(name)
+            self._save(slots.refused(self._slot(name), version, exc.reason))
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def _shadow(self, slot: Slot, folder: Path) -> None:
+    async def _shadow(self, name: str, version: str, folder: Path) -> None:
         """Run the candidate beside the active version, then let it answer.
 
         Raises: ModelError when it failed on live data or was over its budget there.
         """
         model = await asyncio.to_thread(load_model, folder)
         if self._session_runs():
-            slot = self._save(slots.shadowing(slot))
-            self._runner.shadow(model)
+            self._save(slots.shadowing(self._slot(name), version))
+            stats = self._runner.shadow(model)
             await self._clock.sleep(self._settings.shadow_s)
-            while self._session_runs() and self._runner.shadow_runs(slot.name) < _MIN_SHADOW_RUNS:
+            while self._must_go_on(stats):
                 await self._clock.sleep(_WATCH_S)
-            while self._session_runs() and not self._settings.activate_in_session:
-                await self._clock.sleep(_WATCH_S)
-            stats = self._runner.end_shadow(slot.name)
+            self._runner.end_shadow(name)
             if stats.failures:
                 raise ModelUntrusted(f"shadow run: {stats.problem}")
             latency_ms = stats.p99_ms()
             if latency_ms is not None and latency_ms > model.card.latency_budget_ms:
                 raise ModelUntrusted(f"shadow run: p99 of {latency_ms:.1f} ms is over the budget")
         self._runner.activate(model)
-        self._save(slots.activated(slot, self._clock.utc_ns()))
-        _log.info("model active", model=slot.name, version=model.card.version)
+        self._save(slots.activated(self._slot(name), version, self._clock.utc_ns()))
+        _log.info("model active", model=name, version=version)
+
+    def _must_go_on(self, stats: RunStats) -> bool:
+        """Return whether the shadow must run on: it has proved too little, or must not answer within a session."""
+        if stats.failures or not self._session_runs():
+            return False
+        return stats.runs < _MIN_SHADOW_RUNS or not self._settings.activate_in_session
+
+    def _slot(self, name: str) -> Slot:
+        """Return the slot as it is now: while one version is tried, another may be reverted."""
+        return self.slots.get(name, Slot(name=name))
 
     def _revert(self, slot: Slot, reason: str) -> None:
         _log.warning("model reverted", model=slot.name, version=slot.active, reason=reason)

@@ -44,28 +44,35 @@ def offered(slot: Slot, version: str) -> Slot:
     return msgspec.structs.replace(slot, state="staged", candidate=version, reason=None)
 
 
-def checked(slot: Slot) -> Slot:
-    """The candidate passed golden vectors and latency."""
-    return msgspec.structs.replace(slot, state="checked")
+def checked(slot: Slot, version: str) -> Slot:
+    """The version passed golden vectors and latency."""
+    return msgspec.structs.replace(slot, state="checked", candidate=version)
 
 
-def shadowing(slot: Slot) -> Slot:
-    """The candidate runs beside the active version."""
-    return msgspec.structs.replace(slot, state="shadow")
+def shadowing(slot: Slot, version: str) -> Slot:
+    """The version runs beside the active one."""
+    return msgspec.structs.replace(slot, state="shadow", candidate=version)
 
 
 def refused(slot: Slot, version: str, reason: str) -> Slot:
-    """A version may not run here; what runs goes on."""
+    """A version may not run here, nor be gone back to; what runs goes on."""
     refusals = (*slot.refusals, Refusal(version=version, reason=reason))[-_KEPT_REFUSALS:]
-    return msgspec.structs.replace(slot, state="refused", candidate=version, reason=reason, refusals=refusals)
+    return msgspec.structs.replace(
+        slot,
+        state="refused",
+        previous=None if slot.previous == version else slot.previous,
+        candidate=version,
+        reason=reason,
+        refusals=refusals,
+    )
 
 
-def activated(slot: Slot, now_ns: int) -> Slot:
-    """The candidate answers from now on; what ran before is kept to go back to."""
+def activated(slot: Slot, version: str, now_ns: int) -> Slot:
+    """The version answers from now on; what ran before is kept to go back to."""
     return msgspec.structs.replace(
         slot,
         state="active",
-        active=slot.candidate,
+        active=version,
         active_since_ns=now_ns,
         previous=slot.active,
         candidate=None,

@@ -23,7 +23,6 @@ from bleak.uuids import normalize_uuid_str
 from edge.sensors.registry import BY_CHANNEL, SCAN_SERVICES
 from edge.settings import BleSettings
 from edge.sources.base import Delivery, LinkStatus
-from edge.sources.ble_bumble import open_radio
 from edge.sources.ble_slots import Slots
 from shared.clock import Clock, stamp
 from shared.errors import ConfigError
@@ -33,7 +32,7 @@ from shared.readings import Frame
 from shared.retry import Backoff
 
 _log = get_logger("ble")
-_BACKOFF = Backoff(base_s=0.5, cap_s=5.0)
+_BACKOFF = Backoff(base_s=0.25, cap_s=2.0)
 # A radio cannot be asked to wait: beyond this many frames (some minutes of a squad's straps) the oldest go.
 _MAX_WAITING = 20_000
 _BATTERY_UUID = normalize_uuid_str("2a19")
@@ -122,6 +121,9 @@ class BleSource:
         if self._settings.adapter == "system":
             yield _Radio(None, None, asyncio.get_running_loop().create_future())
             return
+        # bumble takes most of a second to load, and a gateway with a system adapter does not need it.
+        from edge.sources.ble_bumble import open_radio  # noqa: PLC0415
+
         async with open_radio(self._settings.adapter) as radio:
             yield _Radio(radio.scanner, radio.client, radio.lost)
 

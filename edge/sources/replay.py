@@ -68,7 +68,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
                 return
             try:
                 record = msgspec.msgpack.decode(body, type=_Record)
-            except msgspec.DecodeError as exc:
+            except (msgspec.DecodeError, UnicodeDecodeError) as exc:
                 raise SourceError(str(path), f"damaged before byte {file.tell()}") from exc
             yield Frame(
                 sensor=SensorId(record.sensor),

@@ -40,9 +40,10 @@ def open_database(path: Path, *, max_bytes: int) -> sqlite3.Connection:
 
 def translated(exc: sqlite3.Error) -> StoreError:
     """Return the store error that a SQLite error means."""
-    if exc.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_TOOBIG):
+    # Errors of the Python module itself (a closed connection) carry no code.
+    if getattr(exc, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_TOOBIG):
         return StoreFull("the database has reached its limit")
-    return StoreError(f"{exc.sqlite_errorname}: {exc}")
+    return StoreError(f"{getattr(exc, 'sqlite_errorname', type(exc).__name__)}: {exc}")
 
 
 def epoch(connection: sqlite3.Connection) -> Epoch:

@@ -70,7 +70,7 @@ class CloudClient:
         response = await self._send(request)
         try:
             return msgspec.json.decode(response.content, type=EpochState)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise BatchRefused(response.status_code, "answer is no epoch state") from exc
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
@@ -88,7 +88,7 @@ def _receipt(response: httpx.Response) -> Receipt:
         raise BatchRefused(response.status_code, response.reason_phrase)
     try:
         return msgspec.json.decode(response.content, type=Receipt)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise BatchRefused(response.status_code, "answer is no receipt") from exc
 
 

@@ -1,0 +1,27 @@
+PYTHON ?= python3
+ARGS ?=
+
+.PHONY: demo test check tablet bench screenshots clean
+
+demo:  ## The whole loop on this machine; ARGS="--seconds 120 --report report.json"
+	@$(PYTHON) deployment/install.py demo
+	@exec .venv/bin/python deployment/demo.py $(ARGS)
+
+test:  ## Checks and all tests
+	@$(PYTHON) deployment/install.py test
+	@deployment/check
+	@deployment/test
+
+check:  ## Format, lint, types, layering, tablet
+	@$(PYTHON) deployment/install.py test
+	@deployment/check
+
+tablet:  ## Build the tablet app only
+	@$(PYTHON) deployment/install.py tablet
+
+bench:  ## Measure; writes tests/bench/RESULTS.md
+	@$(PYTHON) deployment/install.py test
+	@.venv/bin/python tests/bench/run.py $(ARGS)
+
+clean:  ## Remove what was installed and built
+	rm -rf .venv .demo artifacts edge/tablet/dist edge/tablet/node_modules

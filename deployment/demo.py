@@ -13,41 +13,18 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from demo_processes import Child, Children, DemoError, answers, check_port, free_port, python, run
+from demo_processes import Children, DemoError, python, run
 from demo_report import sensor_to_tablet, versions
-from demo_watch import HeadlessTablet
-from rich.console import Console
+from demo_start import ROOT, Demo, console, health, start
 
-ROOT = Path(__file__).resolve().parent.parent
-GATEWAY = "gw-demo"
 MARKER = ".sideline-demo"
-# The effort model's inputs need a minute of movement; a quarter of a minute of a squad on top is enough to train on.
+# The effort model's inputs need a minute of movement; a third of a minute of a squad on top is enough to train on.
 RETRAIN_AT_S = 80.0
 RETRAIN_EVERY_S = 600.0
 DRAIN_S = 60.0
-console = Console(highlight=False)
-
-
-@dataclass
-class Demo:
-    """One run: where things are and what was measured so far."""
-
-    options: argparse.Namespace
-    folder: Path
-    children: Children
-    tablet: HeadlessTablet | None = None
-    url: str = ""
-    broker: str = ""
-    simulator: Child | None = None
-    retrained: dict[str, Any] | None = None
-    retrained_ns: int | None = None
-    report: dict[str, Any] = field(default_factory=dict)
 
 
 def main() -> int:
@@ -77,7 +54,9 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="make demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="make demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=0, help="end after this long; 0 (default) is until Ctrl-C")
     parser.add_argument("--report", type=Path, help="write what was measured to this JSON file (with --seconds)")
     parser.add_argument("--athletes", type=int, default=22, help="size of the simulated squad, 1 to 100 (default 22)")
@@ -99,102 +78,6 @@ def prepare(folder: Path) -> None:
         shutil.rmtree(folder)
     (folder / "logs").mkdir(parents=True)
     (folder / MARKER).touch()
-
-
-def start(demo: Demo) -> None:
-    """Start everything, one step after another, each until it is healthy."""
-    begun = time.monotonic()
-    check_port(demo.options.port)
-    broker_port = start_broker(demo)
-    cloud_port = start_cloud(demo)
-    hci_port = start_simulator(demo, broker_port)
-    start_gateway(demo, broker_port=broker_port, cloud_port=cloud_port, hci_port=hci_port)
-    demo.tablet = HeadlessTablet(demo.url)
-    demo.tablet.start()
-    console.print(f"\nready in {time.monotonic() - begun:.1f} s   [bold]{demo.url}[/bold]   (Ctrl-C stops everything)\n")
-
-
-def start_broker(demo: Demo) -> int:
-    """Start mosquitto, or amqtt where it is not installed."""
-    port = free_port()
-    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    if mosquitto:
-        text = (ROOT / "deployment" / "mosquitto" / "demo.conf").read_text().replace("@PORT@", str(port))
-        config = demo.folder / "mosquitto.conf"
-        config.write_text(text)
-        words = subprocess.run([mosquitto, "-h"], capture_output=True, text=True, check=False).stdout.split()
-        demo.broker = f"mosquitto {words[2]}" if len(words) > 2 else "mosquitto"
-        child = demo.children.start("broker", [mosquitto, "-c", str(config)])
-    else:
-        text = (ROOT / "deployment" / "mosquitto" / "amqtt.yaml").read_text().replace("@PORT@", str(port))
-        config = demo.folder / "amqtt.yaml"
-        config.write_text(text)
-        demo.broker = "amqtt (mosquitto is not installed)"
-        child = demo.children.start("broker", [str(Path(sys.executable).parent / "amqtt"), "-c", str(config)])
-    wait(demo, f"broker     {demo.broker}", lambda: answers(port), child)
-    return port
-
-
-def start_cloud(demo: Demo) -> int:
-    """Make the cloud's data folder, sign the first models and start its API."""
-    cloud, enrolled = str(demo.folder / "cloud"), str(demo.folder / "enrolment")
-    run(python("cloud", "setup", "--data-dir", cloud))
-    run(python("cloud", "release-setup", "--data-dir", cloud))
-    run(python("cloud", "release-setup", "--data-dir", cloud))
-    run(python("cloud", "enroll", GATEWAY, "--data-dir", cloud, "--out", enrolled))
-    ready = demo.folder / "cloud-ready.json"
-    child = demo.children.start("cloud", python("cloud", "api", "--data-dir", cloud, "--port", "0", "--ready-file", str(ready)))
-    wait(demo, "cloud      ingest and release API", ready.exists, child)
-    for model in sorted(p.name for p in (ROOT / "deployment" / "models").iterdir() if p.is_dir()):
-        run(python("cloud", "release", model, "--from", str(ROOT / "deployment" / "models" / model), "--data-dir", cloud))
-    return int(json.loads(ready.read_text())["port"])
-
-
-def start_simulator(demo: Demo, broker_port: int) -> int:
-    """Start the squad: straps on the air, tags at the broker."""
-    options = demo.options
-    ready, port = demo.folder / "simulator-ready.json", free_port()
-    words = ["run", "--seed", str(options.seed), "--mqtt", f"127.0.0.1:{broker_port}", "--hci-port", str(port)]
-    words += [word for path in options.recording for word in ("--recording", path)] or ["--athletes", str(options.athletes)]
-    words += ["--roster-out", str(demo.folder / "roster.json"), "--truth-out", str(demo.folder / "truth.jsonl")]
-    demo.simulator = demo.children.start("simulator", python("firmware_sim", *words, "--ready-file", str(ready)))
-    what = "recordings" if options.recording else f"{options.athletes} athletes and a ball"
-    wait(demo, f"simulator  {what}", ready.exists, demo.simulator)
-    return int(json.loads(ready.read_text())["hci_port"])
-
-
-def start_gateway(demo: Demo, *, broker_port: int, cloud_port: int, hci_port: int) -> None:
-    """Write the gateway's settings and start it; healthy means that every link is up."""
-    text = (ROOT / "deployment" / "settings" / "demo.toml").read_text()
-    for name, value in {"GATEWAY": GATEWAY, "PORT": demo.options.port, "BROKER": broker_port, "CLOUD": cloud_port, "HCI": hci_port}.items():
-        text = text.replace(f"@{name}@", str(value))
-    settings, ready = demo.folder / "gateway.toml", demo.folder / "gateway-ready.json"
-    settings.write_text(text)
-    child = demo.children.start("gateway", python("edge", "run", "--settings", str(settings), "--ready-file", str(ready)))
-    wait(demo, "gateway    store, live path, tablet page", ready.exists, child)
-    demo.url = json.loads(ready.read_text())["url"]
-    wait(demo, "links      radio, broker, cloud, releases", lambda: all(link["up"] for link in health(demo)["links"]), child)
-
-
-def wait(demo: Demo, what: str, healthy: Any, child: Child, *, seconds: float = 60.0) -> None:
-    """Wait until a part is healthy and say so."""
-    begun = time.monotonic()
-    while not healthy():
-        demo.children.check()
-        if time.monotonic() - begun > seconds:
-            raise DemoError(f"{child.name} is not healthy after {seconds:.0f} s", f"see {child.log}")
-        time.sleep(0.05)
-    console.print(f"[green]✓[/green] {what}  ({time.monotonic() - begun:.1f} s)")
-
-
-def health(demo: Demo) -> dict[str, Any]:
-    """Ask the gateway for its health page as JSON."""
-    try:
-        with urllib.request.urlopen(f"{demo.url}/api/health", timeout=10) as answer:
-            known: dict[str, Any] = json.load(answer)
-    except (urllib.error.URLError, TimeoutError) as exc:
-        raise DemoError(f"gateway does not answer: {exc}", f"see {demo.folder / 'logs' / 'gateway.log'}") from exc
-    return known
 
 
 def stay(demo: Demo) -> None:
@@ -225,7 +108,9 @@ def retrain(demo: Demo) -> None:
         demo.children.check()
         slot = next((m for m in health(demo)["models"] if m["name"] == "effort"), None)
         if slot and slot["version"] == wanted:
-            console.print(f"  effort {wanted} is active on the gateway ({time.monotonic() - begun:.1f} s after its release)")
+            console.print(
+                f"  effort {wanted} is active on the gateway ({time.monotonic() - begun:.1f} s after its release)"
+            )
             return
         if slot and slot["candidate_version"] == wanted and slot["state"] == "refused":
             console.print(f"  the gateway refused effort {wanted}: {slot['reason']}")
@@ -248,7 +133,9 @@ def finish(demo: Demo) -> int:
     run(python("cloud", "pipeline", "--data-dir", cloud, "--json"))
     verified = subprocess.run(
         python("cloud", "verify", "--data-dir", cloud, "--truth", str(truth), "--json"),
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     found = json.loads(verified.stdout)
     if demo.tablet is not None:
@@ -270,17 +157,24 @@ def make_report(demo: Demo, state: dict[str, Any], found: dict[str, Any]) -> dic
         "frames_sent": sent["frames_sent"],
         "frames_acked": sent["frames_acked"],
         "readings_stored": state["store"]["readings"],
-        "readings_in_cloud": found["readings_in_cloud"],
+        "readings_in_cloud": found["arrival"]["readings"],
         "lost": found["lost"],
         "duplicates": found["duplicates"],
         "quarantined": sum(entry["count"] for entry in state["quarantine"]),
         "inferences": sum(model["inferences"] for model in state["models"]),
-        "sensor_to_tablet_ms": sensor_to_tablet(demo.folder / "truth.jsonl", demo.folder / "roster.json", arrivals) if arrivals else None,
-        "sensor_to_cloud_s": found["sensor_to_cloud_s"],
-        "retrained": retrained and {k: retrained[k] for k in ("data_set_version", "data_digest", "trained_s", "version")},
+        "sensor_to_tablet_ms": sensor_to_tablet(demo.folder / "truth.jsonl", demo.folder / "roster.json", arrivals)
+        if arrivals
+        else None,
+        "sensor_to_cloud_s": {"p50": found["arrival"]["p50_s"], "p99": found["arrival"]["p99_s"]},
+        "retrained": retrained
+        and {k: retrained[k] for k in ("data_set_version", "data_digest", "trained_s", "version")},
         "released_s": retrained and retrained["released_s"],
-        "activated_s": (active["effort"] - demo.retrained_ns) / 1e9 if retrained and demo.retrained_ns and active.get("effort") else None,
-        "models": [{"name": m["name"], "version": m["version"], "active_since": m["active_since_ns"]} for m in state["models"]],
+        "activated_s": (active["effort"] - demo.retrained_ns) / 1e9
+        if retrained and demo.retrained_ns and active.get("effort")
+        else None,
+        "models": [
+            {"name": m["name"], "version": m["version"], "active_since": m["active_since_ns"]} for m in state["models"]
+        ],
         "gateway": {"cpu_s": state["cpu_s"], "rss_mb": state["rss_mb"]},
         "versions": versions(demo.broker),
     }

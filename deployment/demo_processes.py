@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -74,10 +75,8 @@ class Children:
             signal_group(child.process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_S
         for child in children:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 child.process.wait(max(0.05, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
             # The group, not only its leader: nothing that it started may stay.
             signal_group(child.process, signal.SIGKILL)
             child.process.wait()
@@ -132,7 +131,5 @@ def last_line(log: Path) -> str:
 
 def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
     """Signal a child's whole process group, if it is still there."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass

@@ -152,7 +152,7 @@ def _split(body: bytes) -> tuple[_Header, bytes]:
         header = msgspec.msgpack.decode(body[_HEAD.size : _HEAD.size + length], type=_Header)
         stream = zlib.decompressobj()
         data = stream.decompress(body[_HEAD.size + length :], _MAX_COLUMNS_BYTES)
-    except (msgspec.DecodeError, zlib.error) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, zlib.error) as exc:
         raise DecodeError("damaged chunk") from exc
     if not stream.eof or stream.unused_data:
         raise DecodeError("columns are cut short, too long or followed by other bytes")

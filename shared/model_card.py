@@ -81,7 +81,7 @@ def read_card(path: Path) -> ModelCard:
     """
     try:
         card = msgspec.json.decode(path.read_bytes(), type=ModelCard)
-    except (OSError, msgspec.DecodeError) as exc:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise ModelIncompatible(f"model card cannot be read: {exc}") from exc
     if card.card_version != CARD_VERSION:
         raise ModelIncompatible(f"model card version {card.card_version} is not known here")

@@ -75,10 +75,9 @@ def decode_parquet(body: bytes) -> list[Readings]:
     Raises: DecodeError when the bytes are no whole Parquet file of a known stream.
     """
     try:
-        table = pq.read_table(io.BytesIO(body))
-    except (pa.ArrowException, OSError) as exc:
+        return table_to_readings(pq.read_table(pa.BufferReader(body)))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
         raise DecodeError("not a readable Parquet file") from exc
-    return table_to_readings(table)
 
 
 def table_to_readings(table: pa.Table) -> list[Readings]:

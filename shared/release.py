@@ -36,5 +36,5 @@ def read_channel(body: bytes) -> Channel:
     """
     try:
         return msgspec.json.decode(body, type=Channel)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise ModelUntrusted(f"channel cannot be read: {exc}") from exc

@@ -44,7 +44,7 @@ def read_roster(path: Path) -> Roster:
         roster = msgspec.json.decode(path.read_bytes(), type=Roster)
     except OSError as exc:
         raise ConfigError(str(path), exc.strerror or "cannot be read") from exc
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(str(path), str(exc)) from exc
     _check(roster, str(path))
     return roster

@@ -68,17 +68,18 @@ class Windower:
         athlete = block.athlete
         if athlete is None or not len(block):
             return []
-        indices = block.time_ns // self._size_ns
         closed = self._closed.get(athlete, -1)
         pending = self._pending[athlete]
-        for index in np.unique(indices):
-            part = block if indices[0] == indices[-1] == index and len(block) == 1 else _select(block, indices == index)
+        for index, part in self._split(block):
             if index <= closed:
                 self.late += len(part)
             else:
-                pending.setdefault(int(index), []).append(part)
+                pending.setdefault(index, []).append(part)
         newest = max(int(block.time_ns.max()), self._newest_ns.get(athlete, 0))
         self._newest_ns[athlete] = newest
+        # Nothing can close before the oldest pending window's end is late enough: the usual case, answered at once.
+        if pending and newest - self._lateness_ns < (min(pending) + 1) * self._size_ns:
+            return []
         return self._close(athlete, newest)
 
     def advance(self, now_ns: int) -> list[Window]:
@@ -88,6 +89,13 @@ class Windower:
     def flush(self) -> list[Window]:
         """Return all that is pending, at the end of a recording."""
         return [window for athlete in list(self._pending) for window in self._close(athlete, None)]
+
+    def _split(self, block: Readings) -> list[tuple[int, Readings]]:
+        """Return the parts of a block by window number."""
+        if len(block) == 1:  # live, nearly every block is one reading
+            return [(int(block.time_ns[0]) // self._size_ns, block)]
+        indices = block.time_ns // self._size_ns
+        return [(int(index), _select(block, indices == index)) for index in np.unique(indices)]
 
     def _close(self, athlete: AthleteId, watermark_ns: int | None) -> list[Window]:
         pending = self._pending[athlete]

@@ -54,7 +54,7 @@ class AthleteLive:
 
     def take(self, block: Readings) -> None:
         """Take the newest reading of a block that has just come."""
-        newest = int(np.argmax(block.time_ns))
+        newest = int(block.time_ns.argmax()) if len(block) > 1 else 0
         time_ns, sequence = int(block.time_ns[newest]), int(block.sequence[newest])
         if block.quality[newest] & _IMPLAUSIBLE:
             return

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 from shared.clock import NS_PER_MS, NS_PER_S
 from shared.readings import Quality
 
-# A tag whose clock is this far from the gateway's is taken for not set; buffering and radio take far less.
-MAX_OFFSET_NS = 10 * NS_PER_S
+# A reading may be old: a broker keeps what came while the gateway was down, for days if need be. It cannot be new.
+MAX_AGE_NS = 14 * 86_400 * NS_PER_S
+MAX_AHEAD_NS = 2 * NS_PER_S
 
 
 def reading_times(
@@ -15,9 +16,11 @@ def reading_times(
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """Return UTC times and Quality bits of readings whose device sends its own time.
 
-    A device clock that is off by more than 10 s is replaced by the time of arrival and flagged CLOCK_CORRECTED.
+    A device time that is more than 2 s ahead of its arrival, or more than 14 days behind, comes from a clock that is
+    not set: it is replaced by the time of arrival and flagged CLOCK_CORRECTED.
     """
-    wrong = np.abs(device_ns - received_ns) > MAX_OFFSET_NS
+    age_ns = received_ns - device_ns
+    wrong = (age_ns > MAX_AGE_NS) | (age_ns < -MAX_AHEAD_NS)
     times = np.where(wrong, received_ns, device_ns)
     return times, np.where(wrong, np.uint8(Quality.CLOCK_CORRECTED), np.uint8(0))
 

@@ -23,6 +23,8 @@ _log = get_logger("store")
 # Batches of frames that wait for the writer; a full lane stops the intake, which leaves MQTT messages with the broker.
 _WAITING_BATCHES = 256
 _RETRY_S = 1.0
+# Frames that come within this time are decoded together: numpy's cost is by batch, not by frame.
+_TOGETHER_S = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +72,34 @@ class Storing:
                 self._live.offer(blocks)
             batch = _Batch(source=source, deliveries=deliveries, blocks=blocks, rejected=rejected)
             await self._lane.put(batch)
+            await self._clock.sleep(_TOGETHER_S)
 
     async def store(self) -> None:
-        """Commit what has come, at most once per commit interval, until cancelled."""
+        """Commit what has come, at most once per commit interval, until cancelled.
+
+        While the store fails the same readings are tried again and again, and nothing is acknowledged.
+        """
         while True:
             if not self._held:
                 self._held = await self._lane.take_all()
             started_ns = self._clock.mono_ns()
-            self._committing = asyncio.create_task(self._commit(), name="commit")
-            # A commit that is cancelled half-way would leave it open whether the readings are stored.
-            await asyncio.shield(self._committing)
+            self._committing = asyncio.create_task(self._write(), name="commit")
+            try:
+                # A commit that is cancelled half-way would leave it open whether the readings are stored.
+                await asyncio.shield(self._committing)
+            except StoreError as exc:
+                self._failures.failed(str(exc))
+                await self._clock.sleep(_RETRY_S)
+                continue
+            self._failures.recovered()
             spent_ns = self._clock.mono_ns() - started_ns
             if spent_ns < self._interval_ns:
                 await self._clock.sleep((self._interval_ns - spent_ns) / NS_PER_S)
 
     async def finish(self) -> None:
         """Store what is still on its way; for use after everything else has stopped."""
-        if self._committing is not None and not self._committing.done():
-            await self._committing
+        if self._committing is not None:
+            await asyncio.wait({self._committing})
         if len(self._lane):
             self._held += await self._lane.take_all()
         if self._held:
@@ -107,18 +119,6 @@ class Storing:
                 Gap(sensor=sensor, stream="all", from_ns=now_ns, to_ns=now_ns, count=count, reason=reason)
             )
         dropped.clear()
-
-    async def _commit(self) -> None:
-        """Write what is held, again and again while the store fails: nothing is acknowledged meanwhile."""
-        while True:
-            try:
-                await self._write()
-            except StoreError as exc:
-                self._failures.failed(str(exc))
-                await self._clock.sleep(_RETRY_S)
-            else:
-                self._failures.recovered()
-                return
 
     async def _write(self) -> None:
         held = self._held

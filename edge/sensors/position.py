@@ -16,7 +16,7 @@ _MAX_BODY_BYTES = 1024
 
 
 class _Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    boot: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}$")]
+    boot: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}\Z")]
     n: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
     t_ns: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
     x_mm: _Int32

@@ -10,6 +10,8 @@ from shared.readings import Readings
 
 _FRAME_S = 0.1
 _SECOND_S = 1.0
+# Readings that come within this time are shown together: a tile is built once, not once a reading.
+_TOGETHER_S = 0.01
 # Training that pauses for longer than this is another session.
 SESSION_GAP_NS = 30 * 60 * NS_PER_S
 _RUNS_NS = 5 * 60 * NS_PER_S
@@ -44,7 +46,9 @@ class Broadcast:
         while True:
             for blocks in await self._lane.take_all():
                 self._live.take(blocks)
-            self._hub.tiles(self._live.take_changed())
+            if self._hub.clients:
+                self._hub.tiles(self._live.take_changed())
+            await self._clock.sleep(_TOGETHER_S)
 
     async def each_second(self) -> None:
         """Totals, expected heart rates and alerts, until cancelled."""

@@ -82,12 +82,12 @@ def update(state: EffortState, window: Window) -> EffortState:
         return replace(_fade(state, seconds, speed_mps=0.0, power=0.0, seen=0.0), end_ns=window.end_ns)
     xy_m = block.values[:, :2]
     usable = ((block.quality & np.uint8(Quality.IMPLAUSIBLE)) == 0) & np.isfinite(xy_m).all(axis=1)
+    if not usable.any():
+        return replace(_fade(state, seconds, speed_mps=0.0, power=0.0, seen=0.0), end_ns=window.end_ns)
     times, xy_m = block.time_ns[usable], xy_m[usable]
     if state.last_ns is not None:
         times = np.concatenate(([state.last_ns], times))
         xy_m = np.vstack((state.last_xy_m, xy_m))
-    if len(times) < 2:
-        return replace(_fade(state, seconds, speed_mps=0.0, power=0.0, seen=0.0), end_ns=window.end_ns)
     durations, metres, accepted = steps(times, xy_m)
     moved_s, moved_m = float(durations[accepted].sum()), float(metres[accepted].sum())
     speed = moved_m / moved_s if moved_s > 0 else 0.0

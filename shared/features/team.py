@@ -4,6 +4,8 @@ Edges, velocities and distances are computed inside the model from these arrays,
 in step between training and gateway.
 """
 
+import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -56,43 +58,44 @@ class TeamHistory:
     def __init__(self, teams: Mapping[AthleteId, int]) -> None:
         """`teams` gives the rows in their order: 0, 1, or -1 for the ball."""
         self._athletes = tuple(teams)
-        self._rows = {athlete: i for i, athlete in enumerate(self._athletes)}
         self._team = np.array(list(teams.values()), np.float32)
-        self._times = np.zeros((len(teams), _CAPACITY), np.int64)
-        self._xy_m = np.zeros((len(teams), _CAPACITY, 2))
+        self._paths: dict[AthleteId, deque[tuple[int, float, float]]] = {
+            athlete: deque(maxlen=_CAPACITY) for athlete in teams
+        }
 
     def push(self, block: Readings) -> None:
         """Take a block of positions in time order; older ones than the newest known are passed over."""
-        index = self._rows.get(block.athlete) if block.athlete is not None else None
-        if index is None:
+        path = self._paths.get(block.athlete) if block.athlete is not None else None
+        if path is None:
             return
-        newer = (block.time_ns > self._times[index, -1]) & np.isfinite(block.values[:, :2]).all(axis=1)
-        newer &= block.quality == 0
-        count = min(int(newer.sum()), _CAPACITY)
-        if not count:
-            return
-        self._times[index] = np.concatenate((self._times[index, count:], block.time_ns[newer][-count:]))
-        self._xy_m[index] = np.concatenate((self._xy_m[index, count:], block.values[newer, :2][-count:]))
+        newest = path[-1][0] if path else 0
+        rows = zip(block.time_ns.tolist(), block.values.tolist(), block.quality.tolist(), strict=True)
+        for time_ns, values, quality in rows:
+            if time_ns > newest and not quality and math.isfinite(values[0] + values[1]):
+                path.append((time_ns, values[0], values[1]))
+                newest = time_ns
 
     def graph(self) -> TeamGraph | None:
         """Return the graph at the newest time that all fresh players have reached, or None if nobody has a history."""
-        newest = self._times[:, -1]
-        if not newest.any():
+        newest = {athlete: path[-1][0] for athlete, path in self._paths.items() if path}
+        if not newest:
             return None
-        fresh = newest >= newest.max() - _FRESH_NS
-        end_ns = int(newest[fresh].min())
-        grid = end_ns - _SPAN_NS + _STEP_NS * np.arange(HISTORY)
+        oldest_fresh_ns = max(newest.values()) - _FRESH_NS
+        end_ns = min(time_ns for time_ns in newest.values() if time_ns >= oldest_fresh_ns)
+        grid = np.arange(-_SPAN_NS, 1, _STEP_NS, dtype=np.float64)
         history = np.zeros((len(self._athletes), HISTORY, 2), np.float32)
         mask = np.zeros(len(self._athletes), np.float32)
-        for i in np.flatnonzero(fresh):
-            times = self._times[i]
-            covering = (times >= grid[0] - _MAX_GAP_NS) & (times > 0)
-            if times[covering][0] > grid[0] or np.diff(times[covering]).max(initial=0) > _MAX_GAP_NS:
+        for i, athlete in enumerate(self._athletes):
+            if newest.get(athlete, 0) < oldest_fresh_ns:
                 continue
-            known = (times[covering] - end_ns).astype(np.float64)
-            wanted = (grid - end_ns).astype(np.float64)
-            history[i, :, 0] = np.interp(wanted, known, self._xy_m[i, covering, 0])
-            history[i, :, 1] = np.interp(wanted, known, self._xy_m[i, covering, 1])
+            path = np.array(self._paths[athlete], np.float64)
+            times = np.array([point[0] - end_ns for point in self._paths[athlete]], np.float64)
+            covering = times >= grid[0] - _MAX_GAP_NS
+            times, path = times[covering], path[covering]
+            if times[0] > grid[0] or np.diff(times).max(initial=0) > _MAX_GAP_NS:
+                continue
+            history[i, :, 0] = np.interp(grid, times, path[:, 1])
+            history[i, :, 1] = np.interp(grid, times, path[:, 2])
             mask[i] = 1.0
         if not mask.any():
             return None

@@ -1,7 +1,7 @@
 """Heart-rate metrics: time in zones and Banister's training impulse.
 
 A reading holds until the next one if that comes within 5 s; a longer gap counts one nominal second and the rest is left
-out and lowers the coverage. Readings that are implausible or taken off the skin are left out.
+out and lowers the coverage. Readings that are implausible, missing or taken off the skin are left out.
 """
 
 import math
@@ -75,8 +75,9 @@ class _HeartMetric(ABC):
         block = window.streams.get("heart_rate")
         if block is None:
             return replace(state, first_ns=first_ns)
-        usable = (block.quality & _UNUSABLE) == 0
-        times, rates = block.time_ns[usable], block.column("heart_rate_bpm")[usable]
+        rates = block.column("heart_rate_bpm")
+        usable = ((block.quality & _UNUSABLE) == 0) & np.isfinite(rates)
+        times, rates = block.time_ns[usable], rates[usable]
         if not len(times):
             return replace(state, first_ns=first_ns)
         if not math.isnan(state.last_bpm):

@@ -74,10 +74,11 @@ def free_port() -> int:
 
 def write_settings(folder: Path, *, broker_port: int, cloud_url: str | None = None) -> Path:
     """Write a gateway's settings without radio, and return the file."""
-    sync = f'[sync]\nurl = "{cloud_url}"\ntoken_file = "enrolment/token"\nbatch_s = 0.5\nsummary_s = 1\nretry_cap_s = 1\n'
-    text = (
-        f'gateway = "gw-test"\nport = 0\n[mqtt]\nport = {broker_port}\n[store]\ncommit_interval_ms = 20\n'
-        + (sync if cloud_url else "")
+    sync = (
+        f'[sync]\nurl = "{cloud_url}"\ntoken_file = "enrolment/token"\nbatch_s = 0.5\nsummary_s = 1\nretry_cap_s = 1\n'
+    )
+    text = f'gateway = "gw-test"\nport = 0\n[mqtt]\nport = {broker_port}\n[store]\ncommit_interval_ms = 20\n' + (
+        sync if cloud_url else ""
     )
     path = folder / "gateway.toml"
     path.write_text(text)
@@ -138,4 +139,3 @@ async def gateway_health(url: str) -> dict[str, Any]:
     async with httpx.AsyncClient() as client:
         found: dict[str, Any] = (await client.get(f"{url}/api/health", timeout=10)).json()
     return found
-

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import aiomqtt
 
-from tests.integration.gateway_process import Program, gateway_health, until_link, write_settings, write_squad
 from tests.fakes.broker import Broker
+from tests.integration.gateway_process import Program, gateway_health, until_link, write_settings, write_squad
 
 GOOD = {"boot": "0badcafe", "n": 0, "t_ns": 0, "x_mm": 1000, "y_mm": 2000, "quality": 90}
 

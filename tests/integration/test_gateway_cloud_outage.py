@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.parquet_codec import decode_parquet
+from tests.fakes.broker import Broker
 from tests.integration.gateway_process import (
     Program,
     free_port,
@@ -16,7 +17,6 @@ from tests.integration.gateway_process import (
     write_settings,
     write_simulated_squad,
 )
-from tests.fakes.broker import Broker
 
 
 def bronze_positions(objects: Path) -> Counter[tuple[str, str, int, int, int]]:
@@ -43,9 +43,7 @@ async def test_gateway_when_the_cloud_is_down_at_start_and_killed_later_then_not
     own_broker.start()
     data = tmp_path / "cloud"
     await asyncio.to_thread(cloud, "setup", "--data-dir", str(data))
-    await asyncio.to_thread(
-        cloud, "enroll", "gw-test", "--data-dir", str(data), "--out", str(tmp_path / "enrolment")
-    )
+    await asyncio.to_thread(cloud, "enroll", "gw-test", "--data-dir", str(data), "--out", str(tmp_path / "enrolment"))
     port = free_port()
     settings = write_settings(tmp_path, broker_port=own_broker.port, cloud_url=f"http://127.0.0.1:{port}")
     simulator = Program(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.broker import Broker
 from tests.integration.gateway_process import (
     Program,
     gateway_health,
@@ -13,7 +14,6 @@ from tests.integration.gateway_process import (
     write_settings,
     write_simulated_squad,
 )
-from tests.fakes.broker import Broker
 
 KILLS = 20
 SEED = 20261121

@@ -79,7 +79,7 @@ async def serving(squad: Squad, dist: Path) -> AsyncIterator[ScriptedGateway]:
         task = tasks.create_task(server.serve(), name="scripted gateway")
         async with asyncio.timeout(START_S):
             # uvicorn tells nobody when it is up: no event to await.
-            while not server.started:  # noqa: ASYNC110
+            while not server.started:
                 await asyncio.sleep(0.01)
         host, port = server.servers[0].sockets[0].getsockname()[:2]
         gateway.url = f"http://{host}:{port}/"

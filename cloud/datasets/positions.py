@@ -1,0 +1,121 @@
+"""Recorded sessions as arrays: everybody's positions and heart rate on one 10 Hz grid."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from shared.clock import NS_PER_MS, NS_PER_S
+from shared.errors import ConfigError
+from shared.features.team import RATE_HZ
+
+STEP_NS = NS_PER_S // RATE_HZ
+# The same rule as the gateway's graphs: a longer silence is not bridged.
+MAX_GAP_NS = 500 * NS_PER_MS
+_COLUMNS = ("session", "time_ns", "athlete", "team", "x_m", "y_m")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """One session of P players (the ball is one, team -1) over T steps of 0.1 s.
+
+    `team` int8[P]; `time_ns` int64[T]; `xy_m` float32[T, P, 2] and `hr_bpm` float32[T, P], NaN where unknown.
+    """
+
+    session: str
+    athletes: tuple[str, ...]
+    team: NDArray[np.int8]
+    time_ns: NDArray[np.int64]
+    xy_m: NDArray[np.float32]
+    hr_bpm: NDArray[np.float32]
+
+
+def read_recordings(path: Path) -> list[Recording]:
+    """Read every session of a Parquet file with columns session, time_ns, athlete, team, x_m, y_m and maybe hr_bpm.
+
+    Raises: ConfigError when it cannot be read or lacks a column.
+    """
+    try:
+        table = pq.read_table(path)
+    except OSError as exc:
+        raise ConfigError(str(path), exc.strerror or "cannot be read") from exc
+    except pa.ArrowInvalid as exc:
+        raise ConfigError(str(path), f"is not a Parquet file: {exc}") from exc
+    missing = [name for name in _COLUMNS if name not in table.column_names]
+    if missing:
+        raise ConfigError(str(path), f"lacks the columns {', '.join(missing)}")
+    if not table.num_rows:
+        raise ConfigError(str(path), "holds no rows")
+    return list(recordings(table))
+
+
+def recordings(table: pa.Table) -> Iterator[Recording]:
+    """Yield the sessions of a table with the columns that `read_recordings` names."""
+    session = np.asarray(table["session"].to_pylist(), np.str_)
+    for name in np.unique(session):
+        yield _recording(str(name), table.filter(pa.array(session == name)))
+
+
+def _recording(name: str, table: pa.Table) -> Recording:
+    time_ns = table["time_ns"].to_numpy().astype(np.int64)
+    athlete = np.asarray(table["athlete"].to_pylist(), np.str_)
+    team = table["team"].to_numpy().astype(np.int8)
+    athletes, first = np.unique(athlete, return_index=True)
+    start_ns = -(-int(time_ns.min()) // STEP_NS) * STEP_NS
+    grid = np.arange(start_ns, int(time_ns.max()) + 1, STEP_NS, dtype=np.int64)
+    xy_m = np.full((len(grid), len(athletes), 2), np.nan, np.float32)
+    hr_bpm = np.full((len(grid), len(athletes)), np.nan, np.float32)
+    columns = {column: _floats(table, column) for column in ("x_m", "y_m", "hr_bpm")}
+    for index, who in enumerate(athletes):
+        chosen = np.flatnonzero(athlete == who)
+        chosen = chosen[np.argsort(time_ns[chosen], kind="stable")]
+        times = time_ns[chosen]
+        for axis, column in enumerate(("x_m", "y_m")):
+            xy_m[:, index, axis] = on_grid(times, columns[column][chosen], grid)
+        hr_bpm[:, index] = _held(times, columns["hr_bpm"][chosen], grid)
+    return Recording(
+        session=name,
+        athletes=tuple(str(who) for who in athletes),
+        team=team[first],
+        time_ns=grid,
+        xy_m=xy_m,
+        hr_bpm=hr_bpm,
+    )
+
+
+def on_grid(time_ns: NDArray[np.int64], values: NDArray[np.float64], grid_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return values interpolated to the grid, NaN outside what is known and in gaps over 0.5 s."""
+    known = np.isfinite(values)
+    times, values = time_ns[known], values[known]
+    result = np.full(len(grid_ns), np.nan)
+    if len(times) < 2:
+        return result
+    after = np.searchsorted(times, grid_ns, side="left")
+    inside = (grid_ns >= times[0]) & (grid_ns <= times[-1])
+    right = np.clip(after, 1, len(times) - 1)
+    bridged = inside & ((times[right] - times[right - 1] <= MAX_GAP_NS) | (times[right] == grid_ns))
+    origin = int(times[0])
+    wanted = (grid_ns[bridged] - origin).astype(np.float64)
+    result[bridged] = np.interp(wanted, (times - origin).astype(np.float64), values)
+    return result
+
+
+def _held(time_ns: NDArray[np.int64], values: NDArray[np.float64], grid_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the newest value at most 1.5 s old at each grid time: a strap reports once a second."""
+    known = np.isfinite(values)
+    times, values = time_ns[known], values[known]
+    if not len(times):
+        return np.full(len(grid_ns), np.nan)
+    index = np.searchsorted(times, grid_ns, side="right") - 1
+    fresh = (index >= 0) & (grid_ns - times[np.maximum(index, 0)] <= 1500 * NS_PER_MS)
+    return np.where(fresh, values[np.maximum(index, 0)], np.nan)
+
+
+def _floats(table: pa.Table, column: str) -> NDArray[np.float64]:
+    if column not in table.column_names:
+        return np.full(table.num_rows, np.nan)
+    return np.asarray(table[column].to_numpy(zero_copy_only=False), np.float64)

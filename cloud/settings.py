@@ -1,0 +1,108 @@
+"""The cloud's settings and the layout of its data directory, each said once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from shared.batch import MAX_BATCH_BYTES
+from shared.errors import ConfigError
+from shared.ids import GatewayId
+from shared.settings import read_settings
+
+
+class CloudSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator may set; every value has a default that suits one team on one machine."""
+
+    data_dir: str = "cloud-data"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    max_batch_bytes: int = MAX_BATCH_BYTES
+    max_in_flight: int = 32
+    """Batches held in memory at once, over all gateways; 32 x 4 MiB is 128 MiB."""
+    max_in_flight_per_gateway: int = 8
+    retry_after_s: int = 2
+    body_timeout_s: float = 60.0
+    session_gap_s: float = 600.0
+    """Two readings of a gateway further apart than this belong to two sessions."""
+    log_level: str = "info"
+    log_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things lie below the data directory."""
+
+    root: Path
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger of received batches."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def objects(self) -> Path:
+        """Bytes as received: bronze/, conflicts/, rejected/."""
+        return self.root / "objects"
+
+    @property
+    def tables(self) -> Path:
+        """Delta tables, one folder each."""
+        return self.root / "tables"
+
+    @property
+    def mlflow_database(self) -> Path:
+        """MLflow's tracking database."""
+        return self.root / "mlflow.sqlite"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        """MLflow's artifacts."""
+        return self.root / "mlartifacts"
+
+    @property
+    def release_metadata(self) -> Path:
+        """Signed TUF metadata, public."""
+        return self.root / "releases" / "metadata"
+
+    @property
+    def release_targets(self) -> Path:
+        """TUF targets, public."""
+        return self.root / "releases" / "targets"
+
+    @property
+    def keys(self) -> Path:
+        """Signing keys, never served."""
+        return self.root / "keys"
+
+    @property
+    def gateways(self) -> Path:
+        """One folder per enrolled gateway."""
+        return self.root / "gateways"
+
+    def token_digest(self, gateway: GatewayId) -> Path:
+        """The SHA-256 of a gateway's bearer token."""
+        return self.gateways / gateway / "token.sha256"
+
+
+def load_settings(path: Path | None, data_dir: Path | None) -> tuple[CloudSettings, Layout]:
+    """Read the settings file, if any; a data directory given on the command line goes before the file's.
+
+    Raises: ConfigError naming the file and the key.
+    """
+    settings = CloudSettings() if path is None else read_settings(path, CloudSettings)
+    _check(settings, str(path or "settings"))
+    if data_dir is not None:
+        return settings, Layout(data_dir.resolve())
+    base = Path.cwd() if path is None else path.resolve().parent
+    return settings, Layout((base / settings.data_dir).resolve())
+
+
+def _check(settings: CloudSettings, where: str) -> None:
+    if not 0 <= settings.port <= 65535:
+        raise ConfigError(where, f"port {settings.port} is not in 0..65535")
+    for key in ("max_batch_bytes", "max_in_flight", "max_in_flight_per_gateway", "body_timeout_s", "session_gap_s"):
+        if getattr(settings, key) <= 0:
+            raise ConfigError(where, f"{key} must be above 0")
+    if settings.retry_after_s < 0:
+        raise ConfigError(where, "retry_after_s must not be negative")

@@ -82,12 +82,16 @@ class Children:
             child.process.wait()
 
 
-def run(command: list[str], *, timeout_s: float = 300.0) -> str:
+def run(command: list[str], *, timeout_s: float = 120.0) -> str:
     """Run a command to its end and return its standard output.
 
     Raises: DemoError with its last line when it fails.
     """
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        words = " ".join(command[1:5])
+        raise DemoError(f"{words} took over {timeout_s:.0f} s", f"run it by hand: {' '.join(command)}") from None
     if done.returncode:
         lines = (done.stderr + done.stdout).strip().splitlines() or ["no output"]
         raise DemoError(f"{' '.join(command[1:5])} failed: {lines[-1]}", f"run it by hand: {' '.join(command)}")

@@ -77,8 +77,8 @@ class Windower:
                 pending.setdefault(index, []).append(part)
         newest = max(int(block.time_ns.max()), self._newest_ns.get(athlete, 0))
         self._newest_ns[athlete] = newest
-        # Nothing can close before the oldest pending window's end is late enough: the usual case, answered at once.
-        if pending and newest - self._lateness_ns < (min(pending) + 1) * self._size_ns:
+        last = (newest - self._lateness_ns) // self._size_ns - 1
+        if last <= closed:  # the usual case, answered at once: no further window is over
             return []
         return self._close(athlete, newest)
 

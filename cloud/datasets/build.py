@@ -6,15 +6,14 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from cloud.datasets.card import DatasetCard, read_dataset_card, rows_digest
 from cloud.datasets.replay import replay_files
 from cloud.datasets.rows import FEATURES, MIN_COVERAGE, SPLIT, EffortRows, make_rows
 from cloud.pipeline.tables import FEATURES as FEATURES_TABLE
+from cloud.pipeline.tables import open_table, read_table
 from cloud.settings import Layout
-from shared.errors import ConfigError, ModelIncompatible, StoreError
+from shared.errors import ConfigError, ModelIncompatible
 from shared.features.athlete import ATHLETE_EFFORT
 
 EFFORT_TABLE = FEATURES_TABLE
@@ -29,17 +28,13 @@ def effort_from_table(layout: Layout) -> tuple[EffortRows, DatasetCard]:
     Raises: ConfigError when there is no table or no usable row; ModelIncompatible when its features mean something
     else here; StoreError when it cannot be read.
     """
-    path = layout.tables / EFFORT_TABLE
+    root, path = str(layout.tables), layout.tables / EFFORT_TABLE
+    if not path.exists():
+        raise ConfigError(str(path), "is no table yet; run `python -m cloud pipeline` first")
     columns = ["session", "athlete", "time_ns", "coverage", *FEATURES, _LABEL, "feature_hash"]
-    try:
-        table = DeltaTable(path)
-        version = table.version()
-        # One consistent read: the version is fixed before the rows are.
-        arrow = pa.table(table.to_pyarrow_table(columns=columns))
-    except TableNotFoundError as exc:
-        raise ConfigError(str(path), "is no table yet; run `python -m cloud pipeline` first") from exc
-    except (DeltaError, pa.ArrowException, OSError) as exc:
-        raise StoreError(f"table {EFFORT_TABLE} cannot be read: {exc}") from exc
+    # One consistent read: the version is fixed before the rows are.
+    version = int(open_table(root, EFFORT_TABLE).version())
+    arrow = read_table(root, EFFORT_TABLE, version, columns=columns)
     hashes = set(arrow["feature_hash"].unique().to_pylist())
     if hashes - {ATHLETE_EFFORT.schema_hash}:
         raise ModelIncompatible(f"table {EFFORT_TABLE} holds features of another schema; run the pipeline again")
@@ -51,9 +46,7 @@ def effort_from_table(layout: Layout) -> tuple[EffortRows, DatasetCard]:
         hr_bpm=_float32(arrow, _LABEL),
         coverage=_float32(arrow, "coverage").astype(np.float64),
     )
-    query = (
-        f"{EFFORT_TABLE} version {version} where {_LABEL} is not null and coverage >= {MIN_COVERAGE} of the attainable"
-    )
+    query = f"{EFFORT_TABLE} version {version} where {_LABEL} is not null and coverage >= {MIN_COVERAGE}"
     return rows, _card(rows, version=str(version), query=query)
 
 
@@ -61,7 +54,7 @@ def effort_from_files(paths: list[Path]) -> tuple[EffortRows, DatasetCard]:
     """Return the effort rows of recorded sessions (see `replay_files`)."""
     rows = replay_files(paths)
     names = ", ".join(sorted(path.name for path in paths))
-    query = f"{names} replayed where {_LABEL} is not null and coverage >= {MIN_COVERAGE} of the attainable"
+    query = f"{names} replayed where {_LABEL} is not null and coverage >= {MIN_COVERAGE}"
     return rows, _card(rows, version="files", query=query)
 
 

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from cloud.pipeline.tables import PROFILES, read_table, readings_table, versions
+from cloud.settings import Layout
 from shared.clock import NS_PER_MS, NS_PER_S
 from shared.errors import ConfigError
-from shared.features.team import RATE_HZ
+from shared.features.team import BALL_TEAM, RATE_HZ
+from shared.ids import BALL
 
 STEP_NS = NS_PER_S // RATE_HZ
 # The same rule as the gateway's graphs: a longer silence is not bridged.
@@ -50,6 +54,29 @@ def read_recordings(path: Path) -> list[Recording]:
         raise ConfigError(str(path), f"lacks the columns {', '.join(missing)}")
     if not table.num_rows:
         raise ConfigError(str(path), "holds no rows")
+    return list(recordings(table))
+
+
+def table_recordings(layout: Layout) -> list[Recording]:
+    """Read every session of the positions that gateways sent, good readings only.
+
+    Raises: ConfigError when there are none yet; StoreError when the tables cannot be read.
+    """
+    root, name = str(layout.tables), readings_table("position")
+    if not (layout.tables / name).exists():
+        raise ConfigError(str(layout.tables / name), "is no table yet; run `python -m cloud pipeline` first")
+    columns = ["session", "gateway", "time_ns", "athlete", "x_m", "y_m", "quality"]
+    found = versions(root)
+    table = read_table(root, name, found[name], columns=columns)
+    table = table.filter(pc.and_(pc.equal(table["quality"], 0), pc.is_valid(table["athlete"])))
+    profiles = read_table(root, PROFILES, found[PROFILES], columns=["gateway", "athlete", "team"]).to_pylist()
+    teams = {(row["gateway"], row["athlete"]): row["team"] for row in profiles}
+    wearers = zip(table["gateway"].to_pylist(), table["athlete"].to_pylist(), strict=True)
+    team = [BALL_TEAM if who == BALL else teams.get((gateway, who)) for gateway, who in wearers]
+    table = table.append_column("team", pa.array(team, pa.int8()))
+    table = table.filter(pc.is_valid(table["team"]))
+    if not table.num_rows:
+        raise ConfigError(str(layout.tables / name), "holds no positions of athletes whose team is known")
     return list(recordings(table))
 
 

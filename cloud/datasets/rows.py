@@ -68,8 +68,7 @@ def make_rows(
 ) -> EffortRows:
     """Return the usable rows (label present, all features finite, time well covered), each once, sorted and split."""
     label = np.asarray(hr_bpm, np.float64)
-    covered = coverage >= MIN_COVERAGE * attainable_coverage(features)
-    usable = np.isfinite(label) & covered & np.isfinite(features).all(axis=1)
+    usable = np.isfinite(label) & (coverage >= MIN_COVERAGE) & np.isfinite(features).all(axis=1)
     rows = EffortRows(
         session=session[usable].astype(np.str_),
         athlete=athlete[usable].astype(np.str_),
@@ -85,13 +84,6 @@ def make_rows(
         (rows.session[1:] == rows.session[:-1]) & (rows.athlete[1:] == rows.athlete[:-1]) & (np.diff(rows.time_ns) == 0)
     )
     return split(rows.where(~again))
-
-
-def attainable_coverage(features: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the coverage [n] that rows would have had without any gap: it starts at 0 and takes minutes to reach 1."""
-    elapsed_s = np.asarray(features[:, FEATURES.index("elapsed")], np.float64) * 60.0
-    attainable: NDArray[np.float64] = -np.expm1(-np.maximum(elapsed_s, 0.0) / _COVERAGE_TAU_S)
-    return attainable
 
 
 def split(rows: EffortRows) -> EffortRows:

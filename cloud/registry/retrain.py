@@ -5,19 +5,24 @@ from collections.abc import Callable
 import msgspec
 
 from cloud.pipeline.main import run_pipeline
-from cloud.registry.release import check_releasable, release
+from cloud.registry.release import open_repository, release
 from cloud.registry.store import mark_released
 from cloud.settings import CloudSettings, Layout
-from cloud.training.artifacts import MODEL_FILE
+from cloud.training.artifacts import Artifacts, read_artifact
 from cloud.training.effort import NAME
 from cloud.training.jobs import effort_data, run_effort
 from shared.clock import NS_PER_S, Clock
 from shared.errors import SidelineError
 from shared.log import FailureLog, get_logger
+from shared.model_card import ModelCard
+from shared.release import card_target
 
 
 class Retrained(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one run did and the seconds each part took. `version` is None when the data had been trained on before."""
+    """What one run did and the seconds each part took.
+
+    `version` is None when there was nothing new to release: the data had been trained on before.
+    """
 
     model: str
     version: str | None
@@ -40,10 +45,8 @@ class Retrained(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         )
 
 
-def retrain_once(
-    settings: CloudSettings, layout: Layout, clock: Clock, *, seed: int, track: bool = True, last_digest: str = ""
-) -> Retrained:
-    """Run pipeline, data set, training and release; stop after the data set when its digest is `last_digest`.
+def retrain_once(settings: CloudSettings, layout: Layout, clock: Clock, *, seed: int, track: bool = True) -> Retrained:
+    """Run pipeline, data set, training and release; a data set that was trained on before is not trained on again.
 
     Raises: ModelIncompatible when there is too little data or the model is not better than its baseline; it is then
     saved and not released.
@@ -52,30 +55,37 @@ def retrain_once(
     run_pipeline(layout, clock, session_gap_s=settings.session_gap_s, beam_options=[])
     piped_ns = clock.mono_ns()
     rows, data = effort_data(layout, [])
-    if data.digest == last_digest:
-        return Retrained(
-            model=NAME, version=None, data_set_version=data.version, data_digest=data.digest, rows=data.rows,
-            pipeline_s=_seconds(began_ns, piped_ns), trained_s=0.0, released_s=0.0, metrics={}, baseline={},
-        )  # fmt: skip
-    trained = run_effort(layout, clock, rows, data, seed=seed, track=track)
+    card = _trained_before(layout, data.digest, seed)
+    if card is None:
+        card = run_effort(layout, clock, rows, data, seed=seed, track=track).card
     trained_ns = clock.mono_ns()
-    check_releasable(trained.card, (trained.folder / MODEL_FILE).read_bytes())
-    released = release(layout, clock, NAME, version=trained.card.version)
-    released_ns = clock.mono_ns()
-    if track:
-        mark_released(layout, released)
+    released = None
+    # What was signed before stays as operators left it: they may have rolled it back.
+    if open_repository(layout, clock).read(card_target(NAME, card.version)) is None:
+        released = release(layout, clock, NAME, version=card.version)
+        if track:
+            mark_released(layout, released)
     return Retrained(
         model=NAME,
-        version=released.version,
+        version=released.version if released else None,
         data_set_version=data.version,
         data_digest=data.digest,
         rows=data.rows,
         pipeline_s=_seconds(began_ns, piped_ns),
         trained_s=_seconds(piped_ns, trained_ns),
-        released_s=_seconds(trained_ns, released_ns),
-        metrics=trained.card.metrics,
-        baseline=trained.card.baseline,
+        released_s=_seconds(trained_ns, clock.mono_ns()),
+        metrics=card.metrics,
+        baseline=card.baseline,
     )
+
+
+def _trained_before(layout: Layout, digest: str, seed: int) -> ModelCard | None:
+    """Return the card of the newest model if it was trained on these rows with this seed."""
+    artifacts = Artifacts(layout)
+    if not artifacts.versions(NAME):
+        return None
+    card = read_artifact(artifacts.folder(NAME, artifacts.newest(NAME)))
+    return card if (card.data_digest, card.seed) == (digest, seed) else None
 
 
 async def retrain_every(
@@ -90,15 +100,13 @@ async def retrain_every(
 ) -> None:
     """Retrain, wait, and again, until cancelled. A run that fails is logged; the next may have the data it lacked."""
     failures = FailureLog(get_logger("retrain"), "retraining failed")
-    last_digest = ""
     while True:
         try:
-            done = retrain_once(settings, layout, clock, seed=seed, track=track, last_digest=last_digest)
+            done = retrain_once(settings, layout, clock, seed=seed, track=track)
         except SidelineError as exc:
             failures.failed(str(exc))
         else:
             failures.recovered()
-            last_digest = done.data_digest
             say(done)
         await clock.sleep(seconds)
 

@@ -44,7 +44,12 @@ def effort(
 
 
 def trajectory(
-    data: Annotated[list[Path], typer.Option("--data", help="A recorded session, repeatable.", dir_okay=False)],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data", help="A recorded session (Parquet), repeatable; without it, what gateways sent.", dir_okay=False
+        ),
+    ] = None,
     config: Annotated[str, typer.Option(help="A configuration by name (sanity) or a YAML file.")] = "sanity",
     max_minutes: Annotated[float | None, typer.Option(help="Stop fitting after this long.", min=0.01)] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the configuration's seed.", min=0)] = None,
@@ -60,7 +65,7 @@ def trajectory(
 
     _, layout = load_settings(settings, data_dir)
     chosen = read_config(config, seed=seed, max_minutes=max_minutes)
-    trained = run_trajectory(layout, SystemClock(), data, chosen, track=track)
+    trained = run_trajectory(layout, SystemClock(), data or [], chosen, track=track)
     _report(trained.card, trained.folder, trained.seconds, trained.parameters, as_json=as_json)
     check_releasable(trained.card, (trained.folder / "model.onnx").read_bytes())
 

@@ -3,6 +3,7 @@
 import hashlib
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from cloud.datasets.card import DatasetCard
 from cloud.datasets.rows import EffortRows
@@ -24,7 +25,8 @@ _GOLDEN_ROWS = 8
 INTENDED_USE = (
     "Expects an athlete's heart rate (bpm) from the last two minutes of movement, to show a coach when the measured "
     "one is unusual for this effort. Made for team sports outdoors, adults, chest straps and position tags at 10 Hz. "
-    "Reads low in the first minutes after a long rest. Not a medical assessment; no decision is left to it."
+    "Learnt from the data set named here, simulated squads where that is `effort@files`. Not a medical assessment; no "
+    "decision is left to it."
 )
 
 
@@ -34,6 +36,12 @@ def train_effort(rows: EffortRows, data: DatasetCard, *, artifacts: Artifacts, c
     Raises: ModelIncompatible when there is too little data or the exported model differs from the trained one.
     """
     check_enough(rows)
+    # On a busy machine scikit-learn's threads wait for each other far longer than one thread would have worked.
+    with threadpool_limits(1):
+        return _train(rows, data, artifacts, clock, seed)
+
+
+def _train(rows: EffortRows, data: DatasetCard, artifacts: Artifacts, clock: Clock, seed: int) -> Trained:
     began_ns = clock.mono_ns()
     fitted = fit(rows, seed=seed)
     metrics, baseline = evaluate(fitted.model, rows, seed=seed)

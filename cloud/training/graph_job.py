@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from cloud.datasets.positions import read_recordings
+from cloud.datasets.positions import Recording, read_recordings, table_recordings
 from cloud.settings import Layout
 from cloud.training.artifacts import Artifacts, Trained
 from cloud.training.evaluate import baselines, calibrate, evaluate
@@ -41,8 +41,9 @@ def run_trajectory(
     Raises: ConfigError when a file cannot be read; ModelIncompatible when there is too little data or the exported
     model differs from the trained one.
     """
-    recordings = [recording for path in files for recording in read_recordings(path)]
+    recordings = read(layout, files)
     digest = recordings_digest(recordings)
+    data_set = f"{NAME}@{'files' if files else 'positions'}"
     fitting, calibration, test = split(recordings)
     parameters = msgspec.to_builtins(settings) | {
         "sessions": len(recordings),
@@ -52,7 +53,7 @@ def run_trajectory(
     }
     with ExperimentTracker(layout) as tracker:
         if track:
-            tracker.start_run(NAME, run_tags(f"{NAME}@files", digest, TEAM_GRAPH.schema_hash, settings.seed))
+            tracker.start_run(NAME, run_tags(data_set, digest, TEAM_GRAPH.schema_hash, settings.seed))
         tracker.log_parameters(parameters)
         began_ns = clock.mono_ns()
         model, steps = fit(fitting, settings, clock)
@@ -62,12 +63,19 @@ def run_trajectory(
         parameters |= {"steps_taken": steps, "weights": sum(part.numel() for part in model.parameters())}
         exported = to_onnx(model)
         metrics["parity_m"] = check_parity(model, exported, seed=settings.seed)
-        card = _card(model, exported, test, metrics, baseline, digest, settings, clock, Artifacts(layout))
+        card = _card(model, exported, test, metrics, baseline, data_set, digest, settings, clock, Artifacts(layout))
         folder = Artifacts(layout).write(card, exported)
         tracker.log_metrics(metrics)
         tracker.log_metrics({f"baseline.{name}": value for name, value in baseline.items()})
         tracker.save_model(folder, NAME)
     return Trained(card=card, folder=folder, seconds=seconds, parameters=parameters)
+
+
+def read(layout: Layout, files: list[Path]) -> list[Recording]:
+    """Return the sessions of `files`, or of the table of positions when there are none."""
+    if not files:
+        return table_recordings(layout)
+    return [recording for path in files for recording in read_recordings(path)]
 
 
 def _card(
@@ -76,6 +84,7 @@ def _card(
     test: Moments,
     metrics: dict[str, float],
     baseline: dict[str, float],
+    data_set: str,
     digest: str,
     settings: TrajectorySettings,
     clock: Clock,
@@ -96,7 +105,7 @@ def _card(
         thresholds={"region": 0.8},
         metrics=metrics,
         baseline=baseline,
-        data_set=f"{NAME}@files",
+        data_set=data_set,
         data_digest=digest,
         code_version=code_version(),
         seed=settings.seed,

@@ -15,7 +15,6 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from cloud.datasets.rows import FEATURES, EffortRows
 from shared.errors import ModelIncompatible
@@ -35,16 +34,14 @@ class ReserveRegressor:
         self.inner = inner
 
     def fit(self, features: NDArray[np.float32], hr_bpm: NDArray[np.float32]) -> "ReserveRegressor":
-        """Fit on one thread: with more, small data sets take longer, not less."""
+        """Fit and return the regressor itself."""
         share = (hr_bpm - features[:, REST]) / (features[:, MAX] - features[:, REST])
-        with threadpool_limits(1):
-            self.inner.fit(features, share)
+        self.inner.fit(features, share)
         return self
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the expected heart rate in bpm."""
-        with threadpool_limits(1):
-            share = np.asarray(self.inner.predict(features), np.float32)
+        share = np.asarray(self.inner.predict(features), np.float32)
         bpm: NDArray[np.float32] = features[:, REST] + share * (features[:, MAX] - features[:, REST])
         return bpm
 

@@ -27,6 +27,10 @@ class RunStats:
     latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
     disagreement: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
 
+    def median_ms(self) -> float | None:
+        """Return the median of the last runs."""
+        return float(np.median(self.latency_ms)) if self.latency_ms else None
+
     def p99_ms(self) -> float | None:
         """Return the 99th percentile of the last runs."""
         return float(np.percentile(self.latency_ms, 99)) if self.latency_ms else None

@@ -17,7 +17,7 @@ from edge.release.updater import ModelUpdater
 from edge.settings import ReleaseSettings
 from edge.sources.base import LinkStatus
 from shared.clock import Clock
-from shared.errors import LinkDown, ModelError, ModelUntrusted
+from shared.errors import LinkDown, ModelError, ModelTooSlow, ModelUntrusted
 from shared.log import FailureLog, get_logger
 
 _log = get_logger("release")
@@ -47,6 +47,8 @@ class Installer:
         self._session_runs = session_runs
         self._failures = FailureLog(_log, "release repository is not usable")
         self._state_file = folder / "slots.json"
+        self._installing: set[str] = set()
+        self._fetching = asyncio.Lock()
         self.slots: dict[str, Slot] = {}
         self.status = LinkStatus(link="releases", up=False, since_ns=clock.utc_ns(), problem="not asked yet")
 
@@ -54,16 +56,22 @@ class Installer:
         """Load what ran before; a model that no longer loads leaves its slot to the previous one."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._state_file.exists():
-            known = msgspec.json.decode(self._state_file.read_bytes(), type=list[Slot])
+            try:
+                known = msgspec.json.decode(self._state_file.read_bytes(), type=list[Slot])
+            except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+                # Models come again from the repository; a gateway that does not start would be worse.
+                _log.error("slot states are damaged, starting with empty slots", problem=str(exc))
+                known = []
             self.slots = {slot.name: slots.resumed(slot) for slot in known}
         for slot in list(self.slots.values()):
             self._load(slot)
 
     async def watch_channel(self) -> None:
-        """Ask the repository again and again until cancelled."""
-        while True:
-            await self._poll()
-            await self._clock.sleep(self._settings.poll_s)
+        """Ask the repository again and again until cancelled; models are installed side by side."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await self._poll(tasks)
+                await self._clock.sleep(self._settings.poll_s)
 
     async def watch_models(self) -> None:
         """Go back to the previous version of a model that fails on live data, until cancelled."""
@@ -74,24 +82,27 @@ class Installer:
                 if slot.active and stats and stats.failures:
                     self._revert(slot, stats.problem or "failed on live data")
 
-    async def _poll(self) -> None:
+    async def _poll(self, tasks: asyncio.TaskGroup) -> None:
         if self._updater is None:
             return
         try:
-            channel = await asyncio.to_thread(self._updater.channel)
+            async with self._fetching:
+                channel = await asyncio.to_thread(self._updater.channel)
         except (LinkDown, ModelUntrusted) as exc:
             self._report(problem=str(exc))
             return
         self._report(problem=None)
         for name, version in channel.models.items():
-            if self._slot(name).wants(version):
-                await self._install(self._updater, name, version)
+            if name not in self._installing and self._slot(name).wants(version):
+                self._installing.add(name)
+                tasks.create_task(self._install(self._updater, name, version), name=f"install {name}")
 
     async def _install(self, updater: ModelUpdater, name: str, version: str) -> None:
         """Fetch, check, shadow and activate one version; whatever it fails at refuses it with the reason."""
         folder = self._folder / name / version
         try:
-            await asyncio.to_thread(updater.fetch, name, version, folder)
+            async with self._fetching:  # the trusted metadata on disk has one writer
+                await asyncio.to_thread(updater.fetch, name, version, folder)
             self._save(slots.offered(self._slot(name), version))
             verdict = await check_in_subprocess(folder)
             if not verdict.passed:
@@ -104,7 +115,10 @@ class Installer:
             _log.warning("model refused", model=name, version=version, reason=exc.reason)
             self._runner.end_shadow(name)
             self._save(slots.refused(self._slot(name), version, exc.reason))
-            shutil.rmtree(folder, ignore_errors=True)
+            if version != self._slot(name).previous:
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            self._installing.discard(name)
 
     async def _shadow(self, name: str, version: str, folder: Path) -> None:
         """Run the candidate beside the active version, then let it answer.
@@ -116,23 +130,28 @@ class Installer:
             self._save(slots.shadowing(self._slot(name), version))
             stats = self._runner.shadow(model)
             await self._clock.sleep(self._settings.shadow_s)
-            while self._must_go_on(stats):
+            while self._must_go_on(name, stats):
                 await self._clock.sleep(_WATCH_S)
             self._runner.end_shadow(name)
             if stats.failures:
                 raise ModelUntrusted(f"shadow run: {stats.problem}")
-            latency_ms = stats.p99_ms()
+            # The median: the tail of a live run is other work on the machine, and was checked without it already.
+            latency_ms = stats.median_ms()
             if latency_ms is not None and latency_ms > model.card.latency_budget_ms:
-                raise ModelUntrusted(f"shadow run: p99 of {latency_ms:.1f} ms is over the budget")
+                raise ModelTooSlow(f"shadow run: half of the runs took over {latency_ms:.1f} ms")
         self._runner.activate(model)
         self._save(slots.activated(self._slot(name), version, self._clock.utc_ns()))
         _log.info("model active", model=name, version=version)
 
-    def _must_go_on(self, stats: RunStats) -> bool:
-        """Return whether the shadow must run on: it has proved too little, or must not answer within a session."""
+    def _must_go_on(self, name: str, stats: RunStats) -> bool:
+        """Return whether the shadow must run on: it has proved too little, or must not answer within a session.
+
+        An empty slot has nothing to lose: there a candidate need not have seen live data.
+        """
         if stats.failures or not self._session_runs():
             return False
-        return stats.runs < _MIN_SHADOW_RUNS or not self._settings.activate_in_session
+        unproved = stats.runs < _MIN_SHADOW_RUNS and self._slot(name).active is not None
+        return unproved or not self._settings.activate_in_session
 
     def _slot(self, name: str) -> Slot:
         """Return the slot as it is now: while one version is tried, another may be reverted."""

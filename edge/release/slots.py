@@ -40,8 +40,9 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def offered(slot: Slot, version: str) -> Slot:
-    """A version was fetched and its signature verified."""
-    return msgspec.structs.replace(slot, state="staged", candidate=version, reason=None)
+    """A version was fetched and its signature verified; while it is tried it is none to go back to."""
+    previous = None if slot.previous == version else slot.previous
+    return msgspec.structs.replace(slot, state="staged", previous=previous, candidate=version, reason=None)
 
 
 def checked(slot: Slot, version: str) -> Slot:
@@ -55,16 +56,9 @@ def shadowing(slot: Slot, version: str) -> Slot:
 
 
 def refused(slot: Slot, version: str, reason: str) -> Slot:
-    """A version may not run here, nor be gone back to; what runs goes on."""
+    """A version may not run here; what runs goes on."""
     refusals = (*slot.refusals, Refusal(version=version, reason=reason))[-_KEPT_REFUSALS:]
-    return msgspec.structs.replace(
-        slot,
-        state="refused",
-        previous=None if slot.previous == version else slot.previous,
-        candidate=version,
-        reason=reason,
-        refusals=refusals,
-    )
+    return msgspec.structs.replace(slot, state="refused", candidate=version, reason=reason, refusals=refusals)
 
 
 def activated(slot: Slot, version: str, now_ns: int) -> Slot:

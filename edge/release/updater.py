@@ -5,7 +5,7 @@ Expired metadata blocks fetching, never running: what is installed goes on.
 
 from pathlib import Path
 
-from tuf.api.exceptions import DownloadError, RepositoryError
+from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, RepositoryError
 from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.updater import Updater
 from urllib3.exceptions import HTTPError
@@ -83,7 +83,7 @@ class ModelUpdater:
                 raise ModelUntrusted(f"{target} is larger than any model of ours")
             path = updater.find_cached_target(known) or updater.download_target(known)
             return Path(path).read_bytes()
-        except RepositoryError as exc:
+        except (RepositoryError, DownloadLengthMismatchError) as exc:
             raise ModelUntrusted(f"{target} does not verify: {exc}") from exc
         except (DownloadError, HTTPError) as exc:
             raise LinkDown(f"{target}: {exc}") from exc

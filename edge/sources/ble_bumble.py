@@ -68,7 +68,8 @@ async def open_radio(transport_name: str) -> AsyncIterator[BumbleRadio]:
     async with transport:
         central = Device(name="sideline", address=Address(_CENTRAL), host=Host(transport.source, transport.sink))
         try:
-            await asyncio.wait_for(central.power_on(), timeout=5.0)
+            async with asyncio.timeout(5.0):
+                await central.power_on()
         except (TimeoutError, BaseBumbleError) as exc:
             raise BleakError(f"adapter {transport_name} does not answer") from exc
         yield BumbleRadio(central, transport.source.terminated)
@@ -127,7 +128,8 @@ class _Scanner(BaseBleakScanner):
         central.remove_listener("advertisement", self._on_advertisement)
         if central.scanning and not self.radio.lost.done():
             with contextlib.suppress(BaseBumbleError, TimeoutError):
-                await asyncio.wait_for(central.stop_scanning(), timeout=1.0)
+                async with asyncio.timeout(1.0):
+                    await central.stop_scanning()
 
 
 class _Client(BaseBleakClient):
@@ -166,7 +168,8 @@ class _Client(BaseBleakClient):
             raise BleakDeviceNotFoundError(self.address, f"cannot connect: {exc}") from exc
         self._connection.on("disconnection", self._on_disconnection)
         try:
-            await asyncio.wait_for(self._discover(Peer(self._connection)), timeout=self._timeout)
+            async with asyncio.timeout(self._timeout):
+                await self._discover(Peer(self._connection))
         except (BaseBumbleError, ATT_Error, TimeoutError) as exc:
             await self.disconnect()
             raise BleakError(f"{self.address}: services cannot be read: {exc}") from exc
@@ -200,7 +203,8 @@ class _Client(BaseBleakClient):
     async def disconnect(self) -> None:
         if self._connection and not self.radio.lost.done():
             with contextlib.suppress(BaseBumbleError, TimeoutError):
-                await asyncio.wait_for(self._connection.disconnect(), timeout=2.0)
+                async with asyncio.timeout(2.0):
+                    await self._connection.disconnect()
 
     async def pair(self, *_args: Any, **_options: Any) -> None:
         raise BleakError("pairing is not supported over this adapter")
@@ -249,6 +253,7 @@ class _Client(BaseBleakClient):
         if self._peer is None:
             raise BleakError(f"{self.address} is not connected")
         try:
-            return await asyncio.wait_for(request(self._peer), timeout=self._timeout)
+            async with asyncio.timeout(self._timeout):
+                return await request(self._peer)
         except (BaseBumbleError, ATT_Error, TimeoutError) as exc:
             raise BleakError(f"{self.address}: {exc}") from exc

@@ -71,6 +71,7 @@ class MqttSource:
                     self._client = client
                     for topic in self._settings.topics:
                         await client.subscribe(topic, qos=1)
+                    _stop_if_cancelled()
                     attempt = 0
                     self._report(problem=None)
                     await _until_disconnected(client)
@@ -78,6 +79,7 @@ class MqttSource:
                 self._report(problem=f"{self._settings.host}:{self._settings.port} {_words(exc)}")
             finally:
                 self._client = None
+            _stop_if_cancelled()
             await self._clock.sleep(_BACKOFF.delay_s(attempt, rng))
             attempt += 1
 
@@ -145,6 +147,17 @@ async def _until_disconnected(client: aiomqtt.Client) -> None:
     """Return (or raise MqttError) when the connection ends; messages take the other way, so this queue stays empty."""
     with contextlib.suppress(StopAsyncIteration):
         await anext(client.messages)
+
+
+def _stop_if_cancelled() -> None:
+    """Raise the cancellation that aiomqtt lost.
+
+    It waits with asyncio.wait_for, which before Python 3.12 drops a cancellation that meets its result (bpo-42130), and
+    leaving a connection that no longer answers raises MqttError in place of the cancellation.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _tls_context(settings: MqttSettings) -> ssl.SSLContext | None:

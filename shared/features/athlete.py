@@ -126,7 +126,8 @@ def row(state: EffortState) -> FeatureRow | None:
         athlete=profile.athlete,
         time_ns=state.end_ns,
         values=np.array(values, np.float32),
-        coverage=state.coverage,
+        # The mean began at 0: relative to what a history without gaps would have reached by now.
+        coverage=min(1.0, state.coverage / -math.expm1(-elapsed_s / _COVERAGE_TAU_S)),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from cloud.datasets.rows import FEATURES
 from cloud.training.export import OnnxModel
@@ -53,9 +54,10 @@ def main() -> None:
     golden = read_card(SHIPPED / "card.json").golden[0].inputs[INPUT].array()[:1]
     row = features[:1]
     calls = (lambda: exported.run({INPUT: row}), lambda: model.predict(row), lambda: shipped.run({INPUT: golden}))
-    for call in calls:
-        microseconds(call, 0.1)
-    rounds = [tuple(microseconds(call) for call in calls) for _ in range(repeats)]
+    with threadpool_limits(1):
+        for call in calls:
+            microseconds(call, 0.1)
+        rounds = [tuple(microseconds(call) for call in calls) for _ in range(repeats)]
     ratios = [sklearn / onnx for onnx, sklearn, _ in rounds]
     report = {
         "repeats": repeats,

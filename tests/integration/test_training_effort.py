@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from cloud.__main__ import build
 from cloud.datasets.build import EFFORT_TABLE, effort_from_files
 from cloud.pipeline.tables import TABLES, ensure_tables
-from cloud.registry.release import open_repository, setup_releases
+from cloud.registry.release import Released, open_repository, rollback, setup_releases
 from cloud.registry.retrain import Retrained, retrain_every, retrain_once
+from cloud.registry.store import RELEASED, mark_released
 from cloud.settings import CloudSettings, Layout
 from cloud.training.tracker import CANDIDATE, EXPERIMENT, ExperimentTracker, open_client
 from firmware_sim.export import export_positions
@@ -24,6 +25,7 @@ from firmware_sim.squad import SimulatedSession
 from shared.clock import ManualClock, SystemClock
 from shared.errors import ConfigError, ModelIncompatible
 from shared.features.athlete import ATHLETE_EFFORT
+from shared.model_card import file_sha256
 from shared.release import CHANNEL_TARGET, read_channel
 from shared.roster import write_roster
 
@@ -99,31 +101,46 @@ def test_retrain_when_table_has_rows_then_releases_once_per_data_set(squad: Path
     body = open_repository(layout, clock).read(CHANNEL_TARGET)
     assert body is not None
     assert read_channel(body).models == {"effort": "1.0.0"}
-    again = retrain_once(CloudSettings(), layout, clock, seed=0, track=False, last_digest=done.data_digest)
+    again = retrain_once(CloudSettings(), layout, clock, seed=0, track=False)
     assert again.version is None
     assert "nothing new" in again.sentence()
 
 
+def test_retrain_when_operators_rolled_back_then_same_data_does_not_bring_it_back(squad: Path, tmp_path: Path) -> None:
+    """Only new data makes a new model; what was rolled back stays so."""
+    layout, clock = Layout(tmp_path), SystemClock()
+    setup_releases(layout, clock)
+    fill_table(squad, layout)
+    for seed in (0, 1):
+        retrain_once(CloudSettings(), layout, clock, seed=seed, track=False)
+    rollback(layout, clock, "effort", "1.0.0")
+    assert retrain_once(CloudSettings(), layout, clock, seed=1, track=False).version is None
+    body = open_repository(layout, clock).read(CHANNEL_TARGET)
+    assert body is not None
+    assert read_channel(body).models == {"effort": "1.0.0"}
+
+
 async def test_retrain_when_run_again_and_again_then_failures_do_not_end_it(tmp_path: Path) -> None:
     """Without data a round fails with a warning, and the next one comes after the wait."""
-    clock = ManualClock()
     setup_releases(Layout(tmp_path), SystemClock())
+    rounds = 0
+
+    class _Waiting(ManualClock):
+        async def sleep(self, seconds: float) -> None:
+            nonlocal rounds
+            rounds += 1
+            assert seconds == 60.0
+            if rounds == 2:
+                raise asyncio.CancelledError
+
     done: list[Retrained] = []
-    with structlog.testing.capture_logs() as logs:
-        job = asyncio.create_task(
-            retrain_every(CloudSettings(), Layout(tmp_path), clock, seconds=60, seed=0, track=False, say=done.append)
-        )
-        async with asyncio.timeout(20):
-            for rounds in (1, 2):
-                while len([entry for entry in logs if entry["event"] == "retraining failed"]) < rounds:
-                    await asyncio.sleep(0)
-                await asyncio.sleep(0)
-                clock.advance(60)
-        job.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await job
+    retraining = retrain_every(
+        CloudSettings(), Layout(tmp_path), _Waiting(), seconds=60.0, seed=0, track=False, say=done.append
+    )
+    with structlog.testing.capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        await retraining
     assert done == []
-    assert [entry["log_level"] for entry in logs if entry["event"] == "retraining failed"][:2] == ["warning", "debug"]
+    assert [entry["log_level"] for entry in logs if entry["event"] == "retraining failed"] == ["warning", "debug"]
 
 
 def test_retrain_when_asked_for_another_model_then_refuses(tmp_path: Path) -> None:
@@ -168,6 +185,24 @@ def test_tracker_when_run_ends_then_holds_data_code_and_candidate(tmp_path: Path
     assert run.data.params == {"rows": "5"}
     assert {"data_set", "data_digest", "seed", "code_version", "package.numpy"} <= run.data.tags.keys()
     assert client.get_model_version_by_alias("effort", CANDIDATE).run_id == run_id
+    assert mark_released(layout, released(sha256=file_sha256(model / "model.onnx"))) == "1"
+    assert client.get_model_version_by_alias("effort", RELEASED).tags["released_as"] == "1.0.0"
+    assert mark_released(layout, released(sha256="0" * 64)) is None
+
+
+def test_registry_when_there_is_none_then_release_goes_on(tmp_path: Path) -> None:
+    """The signed channel is what counts; without a registry, or with a broken one, nothing is raised."""
+    assert mark_released(Layout(tmp_path), released(sha256="0" * 64)) is None
+    Layout(tmp_path).mlflow_database.write_bytes(b"no database, but long enough to be looked at" * 50)
+    with structlog.testing.capture_logs() as logs:
+        assert mark_released(Layout(tmp_path), released(sha256="0" * 64)) is None
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+
+
+def released(*, sha256: str) -> Released:
+    return Released(
+        model="effort", version="1.0.0", previous=None, sha256=sha256, targets_version=2, released_ns=0, changed=True
+    )
 
 
 def test_tracker_when_database_cannot_be_opened_then_training_goes_on(tmp_path: Path) -> None:

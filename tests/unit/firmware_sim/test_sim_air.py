@@ -57,7 +57,7 @@ async def heard_once(received: list[bytes]) -> None:
 async def until(state: Callable[[], bool]) -> None:
     """Wait for a state on the other side of the link, with a bound."""
     async with asyncio.timeout(BOUND_S):
-        while not state():  # noqa: ASYNC110 - the peer's state has no event
+        while not state():
             await asyncio.sleep(0.01)
 
 

@@ -28,7 +28,7 @@ def free_port() -> int:
 
 async def until(state: Callable[[], bool]) -> None:
     """Wait for a state of the outside world; the caller sets the bound."""
-    while not state():  # noqa: ASYNC110 - another process's state has no event
+    while not state():
         await asyncio.sleep(0.01)
 
 

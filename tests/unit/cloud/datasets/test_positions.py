@@ -4,8 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
-from cloud.datasets.positions import STEP_NS, on_grid, read_recordings
+from cloud.datasets.positions import STEP_NS, on_grid, read_recordings, table_recordings
+from cloud.pipeline.tables import PROFILES, TABLES, ensure_tables, readings_table
+from cloud.settings import Layout
 from shared.clock import NS_PER_MS, NS_PER_S
 from shared.errors import ConfigError
 
@@ -61,3 +64,34 @@ def test_recording_when_column_is_missing_then_named(tmp_path: Path) -> None:
         read_recordings(tmp_path / "a.parquet")
     with pytest.raises(ConfigError, match="holds no rows"):
         read_recordings(write(tmp_path / "b.parquet", [], []))
+
+
+def test_recordings_when_read_from_tables_then_only_good_positions_of_known_teams(tmp_path: Path) -> None:
+    """Flagged readings, and wearers in no team, are left out; the ball has its own team."""
+    layout = Layout(tmp_path)
+    with pytest.raises(ConfigError, match="cloud pipeline"):
+        table_recordings(layout)
+    ensure_tables(str(layout.tables))
+    with pytest.raises(ConfigError, match="holds no positions"):
+        table_recordings(layout)
+    profile = {"gateway": "g1", "athlete": "a1", "team": 1, "sex": "f", "hr_rest_bpm": 50.0, "hr_max_bpm": 190.0}
+    append(layout, PROFILES, [{**profile, "time_ns": 0}])
+    rows = []
+    for who in ("a1", "ball", "stranger"):
+        for step in range(30):
+            place = {"x_m": float(step), "y_m": 2.0, "position_quality": 1.0}
+            ids = {"gateway": "g1", "epoch": "e", "batch_seq": 0, "session": "s1", "sensor": who, "origin": "o"}
+            time_ns = START_NS + step * STEP_NS
+            quality = 1 if (who, step) == ("a1", 29) else 0
+            rows.append({**ids, **place, "athlete": who, "sequence": step, "time_ns": time_ns, "quality": quality})
+    append(layout, readings_table("position"), rows)
+    (recording,) = table_recordings(layout)
+    assert (recording.session, recording.athletes, recording.team.tolist()) == ("s1", ("a1", "ball"), [1, -1])
+    assert np.isnan(recording.xy_m[29, 0]).all()
+    np.testing.assert_array_equal(recording.xy_m[:, 1, 0], np.arange(30))
+
+
+def append(layout: Layout, name: str, rows: list[dict[str, object]]) -> None:
+    table = TABLES[name]
+    arrow = pa.Table.from_pylist(rows, schema=table.schema)
+    write_deltalake(layout.tables / name, arrow, mode="append", partition_by=[str(table.partition)])

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from cloud.datasets.card import DatasetCard, rows_digest
 from cloud.datasets.rows import EffortRows
@@ -22,6 +23,12 @@ from shared.features.athlete import ATHLETE_EFFORT
 from shared.model_card import file_sha256, read_card
 
 Rows = Callable[..., EffortRows]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    with threadpool_limits(1):
+        yield
 
 
 def card_of(rows: EffortRows) -> DatasetCard:

@@ -1,0 +1,69 @@
+"""What keeps components running."""
+
+import asyncio
+
+import pytest
+
+from edge.supervise import keep_running
+from shared.clock import ManualClock
+from shared.retry import Backoff
+from tests.tools import settled
+
+
+class Component:
+    """Fails until told otherwise; counts its starts."""
+
+    def __init__(self, *, ends: bool = False) -> None:
+        self.starts = 0
+        self.ends = ends
+
+    async def run(self) -> None:
+        """Start, and fail or end."""
+        self.starts += 1
+        if not self.ends:
+            raise ValueError("a broken invariant")
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_component_when_it_raises_or_ends_then_it_starts_again_after_a_wait(ends: bool) -> None:  # noqa: FBT001
+    """Rule: one component's failure stops neither the gateway nor that component for good."""
+    clock, component = ManualClock(), Component(ends=ends)
+    keeper = asyncio.create_task(keep_running("test", component.run, clock, backoff=Backoff(base_s=1.0, cap_s=1.0)))
+    for starts in range(1, 5):
+        await settled()
+        assert component.starts == starts
+        assert not keeper.done()
+        clock.advance(1.0)
+    keeper.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeper
+
+
+async def test_component_when_cancelled_then_it_is_not_started_again() -> None:
+    """Rule: cancellation is the only stop signal."""
+    stopped = asyncio.Event()
+
+    async def component() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    keeper = asyncio.create_task(keep_running("test", component, ManualClock()))
+    await settled()
+    keeper.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeper
+    assert stopped.is_set()
+
+
+async def test_component_when_it_fails_again_and_again_then_waits_stay_under_the_cap() -> None:
+    """Rule: back-off grows to its cap, never beyond."""
+    clock, component = ManualClock(), Component()
+    keeper = asyncio.create_task(keep_running("test", component.run, clock, backoff=Backoff(base_s=0.5, cap_s=2.0)))
+    for starts in range(1, 40):
+        await settled()
+        assert component.starts >= starts
+        clock.advance(2.0)
+    keeper.cancel()
+    await asyncio.wait({keeper})

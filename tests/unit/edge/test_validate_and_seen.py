@@ -1,0 +1,55 @@
+"""What is flagged, and what is known already."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.pipeline.seen import Seen
+from edge.pipeline.validate import implausible
+from shared.quantities import STREAMS
+from shared.readings import Quality
+
+
+@pytest.mark.parametrize("stream", sorted(STREAMS))
+def test_implausible_when_values_leave_their_range_then_their_rows_are_flagged(stream: str) -> None:
+    """Rule: the range is inclusive; one value outside flags its row; other rows are not touched."""
+    quantities = STREAMS[stream].quantities
+    low, high = [q.low for q in quantities], [q.high for q in quantities]
+    for column, quantity in enumerate(quantities):
+        below, above = list(low), list(high)
+        below[column] -= quantity.resolution
+        above[column] += quantity.resolution
+        flags = implausible(stream, np.array([low, high, below, above], np.float64))
+        assert flags.tolist() == [0, 0, Quality.IMPLAUSIBLE, Quality.IMPLAUSIBLE]
+
+
+def test_implausible_when_a_value_is_missing_then_its_row_is_not() -> None:
+    """Rule: NaN is merely missing."""
+    assert implausible("heart_rate", np.array([[150, np.nan, np.nan]])).tolist() == [0]
+
+
+@given(st.permutations(range(200)))
+def test_seen_when_numbers_come_in_any_order_then_each_is_new_once(order: list[int]) -> None:
+    """Rule: redelivery is known whatever its order."""
+    seen = Seen()
+    assert all(seen.add("s", "position", "b", n) for n in order)
+    assert not any(seen.add("s", "position", "b", n) for n in order)
+
+
+def test_seen_when_a_device_restarts_then_its_numbers_are_new() -> None:
+    """Rule: identity is (sensor, stream, origin, number)."""
+    seen = Seen()
+    assert seen.add("s", "position", "b", 0)
+    assert seen.add("s", "position", "c", 0)
+    assert seen.add("s", "battery", "b", 0)
+    assert seen.add("t", "position", "b", 0)
+
+
+def test_seen_when_it_runs_for_long_then_memory_is_bounded_and_the_newest_are_known() -> None:
+    """Rule: the last 4,096 numbers at least are remembered, never more than 8,192."""
+    seen = Seen()
+    for n in range(50_000):
+        assert seen.add("s", "position", "b", n)
+    assert not any(seen.add("s", "position", "b", n) for n in range(50_000 - 4096, 50_000))
+    assert all(len(known) <= 8192 for known in seen._known.values())

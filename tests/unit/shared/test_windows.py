@@ -1,0 +1,123 @@
+"""Event-time windows: what they hold depends on the readings, not on how and when they came."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.clock import NS_PER_S
+from shared.ids import AthleteId, SensorId
+from shared.readings import Readings
+from shared.windows import Window, Windower, merge
+from tests.factories import START_NS, heart_rates, positions, select
+
+COUNT = 60
+
+
+def recording() -> Readings:
+    """Return six seconds of positions."""
+    steps = np.arange(COUNT)
+    return positions(np.column_stack((steps * 0.3, steps * 0.1)))
+
+
+def told(windows: list[Window]) -> list[tuple[object, ...]]:
+    """Return what windows say, to compare."""
+    return [
+        (
+            w.athlete,
+            w.start_ns,
+            w.end_ns,
+            stream,
+            block.sequence.tolist(),
+            block.time_ns.tolist(),
+            block.values.tolist(),
+        )
+        for w in sorted(windows, key=lambda w: (w.start_ns, w.athlete))
+        for stream, block in sorted(w.streams.items())
+    ]
+
+
+def whole() -> list[tuple[object, ...]]:
+    """Return the windows of the recording in one piece."""
+    windower = Windower()
+    return told([*windower.push(recording()), *windower.flush()])
+
+
+@given(st.lists(st.integers(1, COUNT - 1), max_size=12, unique=True))
+def test_windows_when_readings_come_in_pieces_then_they_are_the_same(cuts: list[int]) -> None:
+    """Rule: chunked = whole."""
+    windower = Windower()
+    windows: list[Window] = []
+    for piece in np.split(np.arange(COUNT), sorted(cuts)):
+        windows += windower.push(select(recording(), piece))
+    assert told([*windows, *windower.flush()]) == whole()
+    assert windower.late == 0
+
+
+@given(st.randoms(use_true_random=False))
+def test_windows_when_readings_are_late_within_the_bound_then_they_are_the_same(rng: object) -> None:
+    """Rule: late by no more than the lateness = in order, nothing counted as late."""
+    delays = np.array([rng.uniform(0, 0.95) for _ in range(COUNT)])  # type: ignore[attr-defined]  # random.Random
+    windower = Windower()
+    windows: list[Window] = []
+    for i in np.argsort(np.arange(COUNT) * 0.1 + delays, kind="stable"):
+        windows += windower.push(select(recording(), np.array([i])))
+    assert told([*windows, *windower.flush()]) == whole()
+    assert windower.late == 0
+
+
+@given(st.lists(st.integers(0, COUNT - 1), max_size=30))
+def test_windows_when_readings_come_twice_then_each_is_there_once(again: list[int]) -> None:
+    """Rule: duplicates within the lateness = once."""
+    windower = Windower(lateness_ns=10 * NS_PER_S)
+    windows = windower.push(recording())
+    for i in again:
+        windows += windower.push(select(recording(), np.array([i])))
+    assert told([*windows, *windower.flush()]) == whole()
+
+
+def test_windows_when_a_reading_is_later_than_the_bound_then_it_is_counted_and_left_out() -> None:
+    """Rule: totals that were shown are never rewritten silently."""
+    block = recording()
+    late = np.zeros(COUNT, bool)
+    late[3] = True
+    windower = Windower()
+    windows = windower.push(select(block, ~late))
+    windows += windower.push(select(block, late))
+    windows += windower.flush()
+    assert windower.late == 1
+    assert 3 not in windows[0].streams["position"].sequence
+
+
+def test_windows_when_an_athlete_falls_silent_then_advance_closes_them() -> None:
+    """Rule: a window closes one lateness after its end, also without newer readings."""
+    windower = Windower()
+    assert windower.push(heart_rates([120])) == []
+    assert windower.advance(START_NS + 2 * NS_PER_S - 1) == []
+    (window,) = windower.advance(START_NS + 2 * NS_PER_S)
+    assert (window.start_ns, window.end_ns) == (START_NS, START_NS + NS_PER_S)
+    assert windower.advance(START_NS + 9 * NS_PER_S) == []
+
+
+def test_windows_when_athletes_run_at_different_times_then_one_does_not_close_the_others() -> None:
+    """Rule: each athlete has a watermark of his own."""
+    windower = Windower()
+    windower.push(heart_rates([120]))
+    ahead = heart_rates([99], athlete=AthleteId("a02"), times_ns=[START_NS + 60 * NS_PER_S])
+    assert windower.push(ahead) == []
+    assert len(windower.push(heart_rates([121], first=1, times_ns=[START_NS + 2 * NS_PER_S]))) == 1
+
+
+def test_windows_when_a_block_is_of_nobody_then_it_is_passed_over() -> None:
+    """Rule: windows belong to athletes."""
+    windower = Windower()
+    assert windower.push(heart_rates([60, 61], athlete=None)) == []
+    assert windower.flush() == []
+
+
+def test_merge_when_two_sensors_count_alike_then_both_readings_stay() -> None:
+    """Rule: identity is (sensor, origin, sequence), not the sequence alone."""
+    first, second = heart_rates([60, 61]), heart_rates([70, 71], sensor=SensorId("other"))
+    restarted = heart_rates([80], origin="boot-1")
+    merged = merge([first, second, restarted, first])
+    assert sorted(merged.values[:, 0]) == [60, 61, 70, 71, 80]
+    assert (np.diff(merged.time_ns) >= 0).all()

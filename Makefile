@@ -19,6 +19,11 @@ check:  ## Format, lint, types, layering, tablet
 tablet:  ## Build the tablet app only
 	@$(PYTHON) deployment/install.py tablet
 
+screenshots:  ## The pictures in the README, from a run of the demo
+	@$(PYTHON) deployment/install.py test
+	@deployment/test tests/e2e/test_whole_loop.py -k loop_closes
+	@cp artifacts/screens/demo-*.png docs/screens/
+
 bench:  ## Measure; writes tests/bench/RESULTS.md
 	@$(PYTHON) deployment/install.py test
 	@.venv/bin/python tests/bench/run.py $(ARGS)

@@ -36,7 +36,6 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The local database. Readings are acknowledged after the commit, at most `commit_interval_ms` after arrival."""
 
     commit_interval_ms: int = 50
-    commit_bytes: int = 512 * 1024
     max_bytes: int = 8 * 1024**3
 
 

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from cloud.datasets.positions import Recording, read_recordings
 from cloud.datasets.rows import FEATURES, EffortRows, make_rows
-from shared.clock import NS_PER_S
 from shared.errors import ConfigError
 from shared.features import athlete as effort
 from shared.ids import AthleteId, SensorId
@@ -114,9 +113,3 @@ def _profiles(roster: Roster) -> dict[str, Profile]:
         )
         for member in roster.athletes
     }
-
-
-def span_s(rows: EffortRows) -> float:
-    """Return seconds from the first to the last row of the longest session."""
-    spans = [np.ptp(rows.time_ns[rows.session == name]) / NS_PER_S for name in np.unique(rows.session)]
-    return float(max(spans, default=0.0))

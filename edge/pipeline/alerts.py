@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 from edge.messages import Cause
 from edge.settings import AlertRule
+from shared.alerts import Severity
 from shared.clock import NS_PER_S
 from shared.errors import ConfigError
-from shared.predictions import Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

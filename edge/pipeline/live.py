@@ -13,12 +13,12 @@ from edge.pipeline.alerts import VARIABLES, RuleState
 from edge.pipeline.athlete_live import AthleteLive
 from edge.pipeline.roster import Wearers
 from edge.settings import AlertRule, SessionSettings
+from shared.alerts import Alert, Severity
 from shared.batch import MetricSummary
 from shared.clock import NS_PER_S, Clock
 from shared.features import athlete as effort
 from shared.features.team import BALL_TEAM, TeamHistory
 from shared.ids import BALL, AthleteId
-from shared.predictions import Alert, Severity
 from shared.readings import Readings
 from shared.windows import Windower
 

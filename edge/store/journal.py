@@ -11,12 +11,12 @@ from typing import Self, TypeVar
 from edge.sensors.base import Rejected
 from edge.store.database import epoch, open_database, translated
 from edge.store.outbox import Outbox
+from shared.alerts import Alert
 from shared.chunk_codec import decode_chunk, digest, encode_chunk
 from shared.clock import NS_PER_MS, Clock
 from shared.errors import DecodeError
 from shared.ids import Epoch, SensorId
 from shared.log import get_logger
-from shared.predictions import Alert
 from shared.readings import Gap, Readings
 
 _log = get_logger("store")

@@ -135,11 +135,6 @@ class Outbox:
             refused=refused,
         )
 
-    def unfilled(self) -> int:
-        """Return how many chunks are in no batch yet."""
-        sql = "SELECT count(*) FROM chunk WHERE id > ?"
-        return int(self._connection.execute(sql, (self._position(),)).fetchone()[0])
-
     def _position(self) -> int:
         row = self._connection.execute("SELECT position FROM cursor WHERE name = ?", (_CURSOR,)).fetchone()
         return int(row[0]) if row else 0

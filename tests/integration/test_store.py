@@ -17,12 +17,12 @@ from edge.pipeline.storing import Storing
 from edge.sensors.base import Rejected
 from edge.settings import StoreSettings
 from edge.store.journal import Journal
+from shared.alerts import Alert, Severity
 from shared.batch import Lane as BatchLane
 from shared.batch import MetricSummary, SessionSummary
 from shared.clock import NS_PER_S, ManualClock, SystemClock
 from shared.errors import StoreError, StoreFull
 from shared.parquet_codec import decode_parquet
-from shared.predictions import Alert, Severity
 from shared.readings import Gap, Readings
 from tests.factories import ATHLETE, START_NS, frame, heart_rates, position_frame, positions, roster
 from tests.fakes.source import ListSource

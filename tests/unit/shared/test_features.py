@@ -58,6 +58,13 @@ def test_effort_when_the_warm_up_is_not_over_then_there_is_no_row() -> None:
     assert effort.row(effort_after(60)) is not None
 
 
+def test_effort_when_a_session_without_gaps_is_young_then_its_coverage_is_whole() -> None:
+    """Coverage is measured against what the session's age allows: right after the warm-up it is 1, not 63 %."""
+    row = effort.row(effort_after(61))
+    assert row is not None
+    assert row.coverage == pytest.approx(1.0, abs=0.02)
+
+
 @pytest.mark.parametrize("rate_hz", [10, 1])
 def test_effort_when_speed_is_constant_then_the_means_approach_it(rate_hz: int) -> None:
     """Rule: an exponential mean of a constant v from rest is v (1 - e^(-t/tau)), at any rate of positions."""

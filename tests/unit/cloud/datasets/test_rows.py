@@ -89,10 +89,10 @@ def test_split_when_repeated_then_same_rows_are_held_out() -> None:
     assert held_out(make_rows(**columns())) == held_out(make_rows(**shuffled(columns(), 9)))
 
 
-def test_rows_when_session_is_young_then_coverage_is_measured_by_its_age() -> None:
-    """A minute after the start a gapless history has 63 % coverage by its own fading; that is whole, not thin."""
+def test_rows_when_history_is_thinly_covered_then_left_out() -> None:
+    """A row counts from four fifths of its history on; how old the session is makes no difference."""
     table = columns(athletes=1, sessions=1)
     table["features"][:, FEATURES.index("elapsed")] = 1.0
-    for coverage, kept in ((0.63, 40), (0.51, 40), (0.50, 0)):
+    for coverage, kept in ((1.0, 40), (0.8, 40), (0.79, 0)):
         table["coverage"][:] = coverage
         assert len(make_rows(**table)) == kept

@@ -1,10 +1,7 @@
-"""What models and rules say: Prediction, Alert, Severity."""
+"""What alert rules say: Alert, Severity."""
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-import numpy as np
-from numpy.typing import NDArray
 
 from shared.ids import AthleteId
 
@@ -15,21 +12,6 @@ class Severity(StrEnum):
     BANNER = "banner"
     BADGE = "badge"
     LOG = "log"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """One model output for one athlete at one time.
-
-    `value` and `spread` (one standard deviation) share a shape: () for a number, (steps, 2) for a path in metres.
-    """
-
-    model: str
-    version: str
-    athlete: AthleteId
-    time_ns: int
-    value: NDArray[np.float32]
-    spread: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,112 @@
+"""All benchmarks, one after another, into tests/bench/RESULTS.md.
+
+.venv/bin/python tests/bench/run.py [--seconds 10]        about eight minutes
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "tests" / "bench" / "RESULTS.md"
+BARS = {"ingest": 4_500, "latency": 100, "graphs": 500}
+
+
+def last_json(*command: str) -> dict[str, Any]:
+    """Run a program and return the JSON object on its last line."""
+    done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def written_json(file: Path, *command: str) -> dict[str, Any]:
+    """Run a program that writes a JSON file and return what it holds."""
+    subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, check=True)
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which the tests' own modules can be imported."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def measure(folder: Path, seconds: float) -> dict[str, Any]:
+    """Run every benchmark."""
+    python, bench = sys.executable, "tests/bench"
+    demo = [python, "deployment/demo.py", "--port", "0", "--seconds", "110", "--data-dir", str(folder / "demo")]
+    results: dict[str, Any] = {}
+    print("ingest", flush=True)
+    report = folder / "ingest.json"
+    results["ingest"] = written_json(
+        report, python, f"{bench}/ingest.py", "--seconds", str(seconds), "--json", str(report)
+    )
+    print("demo (latency)", flush=True)
+    report = folder / "demo.json"
+    results["demo"] = written_json(report, *demo, "--report", str(report))
+    print("trajectory", flush=True)
+    results["trajectory"] = last_json(python, f"{bench}/trajectory.py")
+    print("effort", flush=True)
+    results["effort"] = last_json(python, f"{bench}/effort.py")
+    return results
+
+
+def page(results: dict[str, Any], started: datetime) -> str:
+    """Return the results as a page for people; every figure names its command."""
+    ingest, demo, graphs, rows = (results[name] for name in ("ingest", "demo", "trajectory", "effort"))
+    tablet = demo["sensor_to_tablet_ms"]
+    rates = "\n".join(
+        f"| {row['wanted_per_s']:,} | {row['sent_per_s']:,} | {'yes' if row['kept_up'] else 'no'} | {row['behind_s']} | "
+        f"{row['cpu_s_per_100k']} | {row['rss_mb']} | {row['load_average']} |"
+        for row in ingest["rates"]
+    )
+    return f"""# Measured
+
+{started:%Y-%m-%d %H:%M} UTC, {platform.system()} {platform.machine()}, {os.cpu_count()} cores shared with broker, load
+generator and other work (load average {os.getloadavg()[0]:.1f} at the end), Python {platform.python_version()},
+onnxruntime {version("onnxruntime")}, aiomqtt {version("aiomqtt")}. Absolute figures of a shared machine vary by a factor
+of two; ratios hold. `make bench` makes this page again.
+
+| what | bar | measured | command |
+|---|---|---|---|
+| durable MQTT ingest, QoS 1, acknowledged after the commit | ≥ {BARS["ingest"]:,} msg/s | {ingest["kept_up_per_s"]:,} msg/s kept up | `tests/bench/ingest.py` |
+| the same, draining a backlog of {ingest["drain"]["backlog"]:,} | – | {ingest["drain"]["stored_per_s"]:,} msg/s | `tests/bench/ingest.py` |
+| sensor → tablet p99, 22 athletes | ≤ {BARS["latency"]} ms | {tablet["p99"]} ms (p50 {tablet["p50"]}, n {tablet["n"]:,}) | `make demo ARGS="--seconds 110 --report r.json"` |
+| sensor → cloud p50 / p99, batches of 3 s | – | {demo["sensor_to_cloud_s"]["p50"]} / {demo["sensor_to_cloud_s"]["p99"]} s | the same |
+| lost / duplicated readings in that run | 0 / 0 | {demo["lost"]} / {demo["duplicates"]} of {demo["readings_stored"]:,} | the same |
+| trajectory model, one thread, one graph of 23 | ≥ {BARS["graphs"]} graphs/s | {graphs["onnx_graphs_per_s"]:,} graphs/s, {graphs["ratio"]}× torch eager | `tests/bench/trajectory.py` |
+| effort model, one row | – | {rows["onnx_us"]} µs, {rows["ratio"]}× scikit-learn | `tests/bench/effort.py` |
+| the demo's gateway over {110} s | – | {demo["gateway"]["cpu_s"]} CPU-s, {demo["gateway"]["rss_mb"]} MB | as the latency |
+
+## Ingest by rate
+
+60 tags, our JSON profile, with decode, validation, live totals and journal; the live tablet is not connected.
+
+| wanted msg/s | sent msg/s | kept up | behind s | CPU-s per 100k | RSS MB | load average |
+|---|---|---|---|---|---|---|
+{rates}
+"""
+
+
+def main() -> None:
+    """Measure everything and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long the ingest bench sends at each rate")
+    options = parser.parse_args()
+    started = datetime.now(tz=UTC)
+    with tempfile.TemporaryDirectory() as folder:
+        results = measure(Path(folder), options.seconds)
+    RESULTS.write_text(page(results, started))
+    print(f"wrote {RESULTS.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -21,8 +21,7 @@ tablet:  ## Build the tablet app only
 
 screenshots:  ## The pictures in the README, from a run of the demo
 	@$(PYTHON) deployment/install.py test
-	@deployment/test tests/e2e/test_whole_loop.py -k loop_closes
-	@cp artifacts/screens/demo-*.png docs/screens/
+	@.venv/bin/python deployment/screenshots.py
 
 bench:  ## Measure; writes tests/bench/RESULTS.md
 	@$(PYTHON) deployment/install.py test

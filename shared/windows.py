@@ -63,6 +63,11 @@ class Windower:
         self._newest_ns: dict[AthleteId, int] = {}
         self.late = 0
 
+    @property
+    def delay_ns(self) -> int:
+        """How far closed windows lie behind the newest reading at most; what came since is not missing yet."""
+        return 2 * self._size_ns + self._lateness_ns
+
     def push(self, block: Readings) -> list[Window]:
         """Take a block and return the windows that it closes, oldest first; a block of nobody is passed over."""
         athlete = block.athlete

@@ -83,7 +83,7 @@ class Live:
         for window in self._windower.advance(now_ns):
             self.athletes[window.athlete].close(window)
         for athlete, live in self.athletes.items():
-            live.refresh_totals(now_ns)
+            live.refresh_totals(now_ns - self._windower.delay_ns)
             if live.hr_ns or live.position_ns:
                 self.changed.add(athlete)
 

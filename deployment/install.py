@@ -48,7 +48,9 @@ def install_python(target: str) -> int:
         say("making the virtual environment in .venv")
         if subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False).returncode:
             return failed("venv failed", "on Debian and Ubuntu: apt install python3-venv")
-        run_quietly([str(python), "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1"])
+        if problem := run_quietly([str(python), "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1"]):
+            shutil.rmtree(VENV)
+            return failed(*explain(problem))
     say(f"installing Python packages ({EXTRAS[target]}); some minutes the first time")
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
     pip += ["--constraint", str(ROOT / "deployment" / "constraints.txt")]
@@ -67,7 +69,9 @@ def install_python(target: str) -> int:
 def explain(output: str) -> tuple[str, str]:
     """Return what a failed installation means and a way out."""
     text = output.lower()
-    if any(word in text for word in ("connection", "resolve", "timed out", "unreachable", "retrying")):
+    # pip says "from versions: none" also when no index has answered at all.
+    silent = ("connection", "timed out", "unreachable", "retrying", "name resolution", "from versions: none")
+    if any(words in text for words in silent):
         return "the package index cannot be reached", "connect to the internet, or set PIP_INDEX_URL to a mirror"
     if "no matching distribution" in text or "only-binary" in text:
         place = f"Python {sysconfig.get_python_version()} on {sysconfig.get_platform()}"

@@ -13,6 +13,7 @@ import msgspec
 from edge.health import HealthReport, Sources
 from edge.inference.runner import Runner
 from edge.lanes import Lane, Policy
+from edge.links import LinkStatus
 from edge.messages import Athlete, Pitch, Session, Snapshot
 from edge.pipeline.intake import Intake
 from edge.pipeline.live import Live
@@ -21,7 +22,7 @@ from edge.pipeline.storing import Storing
 from edge.release.installer import Installer
 from edge.release.updater import ModelUpdater
 from edge.settings import GatewaySettings
-from edge.sources.base import LinkStatus, Source
+from edge.sources.base import Source
 from edge.sources.ble import BleSource
 from edge.sources.mqtt import MqttSource
 from edge.store.journal import Journal
@@ -143,8 +144,7 @@ async def build(
     def links() -> Sequence[LinkStatus]:
         known = [source.status for source in sources]
         if uploader is not None:
-            status = uploader.status
-            known.append(LinkStatus(link="cloud", up=status.up, since_ns=status.since_ns, problem=status.problem))
+            known.append(uploader.status)
         return [*known, installer.status] if updater else known
 
     health = HealthReport(

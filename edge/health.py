@@ -7,6 +7,7 @@ import numpy as np
 import psutil
 
 from edge.inference.runner import Runner
+from edge.links import LinkStatus
 from edge.messages import (
     GapEntry,
     Health,
@@ -19,7 +20,6 @@ from edge.messages import (
 from edge.pipeline.intake import Intake, SensorCounts
 from edge.pipeline.roster import Wearers
 from edge.release.slots import Slot
-from edge.sources.base import LinkStatus
 from edge.sources.ble import SensorLink
 from edge.store.journal import Journal
 from shared.clock import NS_PER_S, Clock

@@ -11,14 +11,14 @@ import msgspec
 from edge.inference.gate import check_in_subprocess
 from edge.inference.runner import Runner, RunStats
 from edge.inference.session import load_model
+from edge.links import Link, LinkStatus
 from edge.release import slots
 from edge.release.slots import Slot
 from edge.release.updater import ModelUpdater
 from edge.settings import ReleaseSettings
-from edge.sources.base import LinkStatus
 from shared.clock import Clock
 from shared.errors import LinkDown, ModelError, ModelTooSlow, ModelUntrusted
-from shared.log import FailureLog, get_logger
+from shared.log import get_logger
 
 _log = get_logger("release")
 _WATCH_S = 1.0
@@ -45,12 +45,16 @@ class Installer:
         self._runner = runner
         self._clock = clock
         self._session_runs = session_runs
-        self._failures = FailureLog(_log, "release repository is not usable")
+        self._link = Link("releases", "release repository is not usable", _log, clock)
         self._state_file = folder / "slots.json"
         self._installing: set[str] = set()
         self._fetching = asyncio.Lock()
         self.slots: dict[str, Slot] = {}
-        self.status = LinkStatus(link="releases", up=False, since_ns=clock.utc_ns(), problem="not asked yet")
+
+    @property
+    def status(self) -> LinkStatus:
+        """The repository's state."""
+        return self._link.status
 
     def start(self) -> None:
         """Load what ran before; a model that no longer loads leaves its slot to the previous one."""
@@ -89,9 +93,9 @@ class Installer:
             async with self._fetching:
                 channel = await asyncio.to_thread(self._updater.channel)
         except (LinkDown, ModelUntrusted) as exc:
-            self._report(problem=str(exc))
+            self._link.failed(str(exc))
             return
-        self._report(problem=None)
+        self._link.answered()
         for name, version in channel.models.items():
             if name not in self._installing and self._slot(name).wants(version):
                 self._installing.add(name)
@@ -110,7 +114,7 @@ class Installer:
             self._save(slots.checked(self._slot(name), version))
             await self._shadow(name, version, folder)
         except LinkDown as exc:
-            self._report(problem=str(exc))  # tried again at the next poll
+            self._link.failed(str(exc))  # tried again at the next poll
         except ModelError as exc:
             _log.warning("model refused", model=name, version=version, reason=exc.reason)
             self._runner.end_shadow(name)
@@ -183,12 +187,3 @@ class Installer:
             os.fsync(file.fileno())
         temporary.replace(self._state_file)
         return slot
-
-    def _report(self, *, problem: str | None) -> None:
-        if problem is None:
-            self._failures.recovered()
-        else:
-            self._failures.failed(problem)
-        up = problem is None
-        since_ns = self.status.since_ns if self.status.up == up else self._clock.utc_ns()
-        self.status = LinkStatus(link="releases", up=up, since_ns=since_ns, problem=problem)

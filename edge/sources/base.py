@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge.links import LinkStatus
 from shared.readings import Frame
 
 
@@ -13,16 +14,6 @@ class Delivery:
 
     frame: Frame
     ticket: object = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkStatus:
-    """Whether the source's other end answers, since when, and what is wrong in plain words."""
-
-    link: str
-    up: bool
-    since_ns: int
-    problem: str | None = None
 
 
 class Source(Protocol):

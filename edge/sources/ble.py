@@ -20,14 +20,15 @@ from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.exc import BleakError
 from bleak.uuids import normalize_uuid_str
 
+from edge.links import Link, LinkStatus
 from edge.sensors.registry import BY_CHANNEL, SCAN_SERVICES
 from edge.settings import BleSettings
-from edge.sources.base import Delivery, LinkStatus
+from edge.sources.base import Delivery
 from edge.sources.ble_slots import Slots
 from shared.clock import Clock, stamp
 from shared.errors import ConfigError
 from shared.ids import SensorId, parse_sensor_id
-from shared.log import FailureLog, get_logger
+from shared.log import get_logger
 from shared.readings import Frame
 from shared.retry import Backoff
 
@@ -77,8 +78,7 @@ class BleSource:
         self._slots = Slots(settings.slots, random.Random())
         self._arrived: deque[Delivery] = deque(maxlen=_MAX_WAITING)
         self._filled = asyncio.Event()
-        self._status = LinkStatus(link="adapter", up=False, since_ns=clock.utc_ns(), problem="not opened yet")
-        self._failures = FailureLog(_log, "Bluetooth adapter is not available")
+        self._link = Link("adapter", "Bluetooth adapter is not available", _log, clock)
         self.links: dict[SensorId, SensorLink] = {}
         self.dropped: Counter[SensorId] = Counter()
         """Frames given up because the store could not keep up; whoever stores gaps takes them from here."""
@@ -88,7 +88,7 @@ class BleSource:
     @property
     def status(self) -> LinkStatus:
         """The adapter's state."""
-        return self._status
+        return self._link.status
 
     async def run(self) -> None:
         """Keep the adapter open and the wanted sensors connected until cancelled."""
@@ -98,10 +98,10 @@ class BleSource:
             try:
                 async with self._open() as radio:
                     attempt = 0
-                    self._report(problem=None)
+                    self._link.answered()
                     await self._listen(radio)
             except* (BleakError, OSError, TimeoutError) as group:
-                self._report(problem="; ".join(str(exc) or type(exc).__name__ for exc in group.exceptions))
+                self._link.failed("; ".join(str(exc) or type(exc).__name__ for exc in group.exceptions))
             await self._clock.sleep(_BACKOFF.delay_s(attempt, rng))
             attempt += 1
 
@@ -198,12 +198,3 @@ class BleSource:
             self.dropped[self._arrived[0].frame.sensor] += 1
         self._arrived.append(Delivery(frame=frame))
         self._filled.set()
-
-    def _report(self, *, problem: str | None) -> None:
-        if problem is None:
-            self._failures.recovered()
-        else:
-            self._failures.failed(problem)
-        up = problem is None
-        since_ns = self._status.since_ns if self._status.up == up else self._clock.utc_ns()
-        self._status = LinkStatus(link="adapter", up=up, since_ns=since_ns, problem=problem)

@@ -16,12 +16,13 @@ from typing import Any
 
 import aiomqtt
 
+from edge.links import Link, LinkStatus
 from edge.settings import MqttSettings
-from edge.sources.base import Delivery, LinkStatus
+from edge.sources.base import Delivery
 from shared.clock import Clock, stamp
 from shared.errors import ConfigError
 from shared.ids import parse_sensor_id
-from shared.log import FailureLog, get_logger
+from shared.log import get_logger
 from shared.readings import Frame
 from shared.retry import Backoff
 from shared.settings import read_secret
@@ -53,13 +54,12 @@ class MqttSource:
         self._filled = asyncio.Event()
         self._client: aiomqtt.Client | None = None
         self._connection = 0
-        self._status = LinkStatus(link="broker", up=False, since_ns=clock.utc_ns(), problem="not connected yet")
-        self._failures = FailureLog(_log, "broker is not reachable")
+        self._link = Link("broker", "broker is not reachable", _log, clock)
 
     @property
     def status(self) -> LinkStatus:
         """The broker's state."""
-        return self._status
+        return self._link.status
 
     async def run(self) -> None:
         """Stay connected and subscribed until cancelled."""
@@ -73,10 +73,10 @@ class MqttSource:
                         await client.subscribe(topic, qos=1)
                     _stop_if_cancelled()
                     attempt = 0
-                    self._report(problem=None)
+                    self._link.answered()
                     await _until_disconnected(client)
             except (aiomqtt.MqttError, OSError) as exc:
-                self._report(problem=f"{self._settings.host}:{self._settings.port} {_words(exc)}")
+                self._link.failed(f"{self._settings.host}:{self._settings.port} {_words(exc)}")
             finally:
                 self._client = None
             _stop_if_cancelled()
@@ -132,15 +132,6 @@ class MqttSource:
         frame = Frame(sensor=sensor, channel=words[-1], body=body, received=stamp(self._clock))
         self._arrived.append(Delivery(frame=frame, ticket=_Ticket(connection, mid, qos)))
         self._filled.set()
-
-    def _report(self, *, problem: str | None) -> None:
-        if problem is None:
-            self._failures.recovered()
-        else:
-            self._failures.failed(problem)
-        up = problem is None
-        since_ns = self._status.since_ns if self._status.up == up else self._clock.utc_ns()
-        self._status = LinkStatus(link="broker", up=up, since_ns=since_ns, problem=problem)
 
 
 async def _until_disconnected(client: aiomqtt.Client) -> None:

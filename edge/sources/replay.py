@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from edge.sources.base import Delivery, LinkStatus
+from edge.links import LinkStatus
+from edge.sources.base import Delivery
 from shared.clock import NS_PER_S, Clock, Stamp
 from shared.errors import SourceError
 from shared.ids import SensorId

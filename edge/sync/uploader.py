@@ -1,14 +1,14 @@
 """Sends the outbox to the cloud: summaries first, one batch at a time, again and again until there is a receipt."""
 
 import random
-from dataclasses import dataclass
 
+from edge.links import Link, LinkStatus
 from edge.settings import SyncSettings
 from edge.store.journal import Journal
 from edge.sync.client import CloudClient
 from shared.clock import Clock
 from shared.errors import BatchRefused, LinkDown, ServerBusy
-from shared.log import FailureLog, get_logger
+from shared.log import get_logger
 from shared.retry import Backoff
 
 _log = get_logger("sync")
@@ -16,15 +16,6 @@ _IDLE_S = 0.5
 # A batch that the cloud does not take as it is: tried once more in case it was damaged on the way, then set aside.
 _REFUSALS_BEFORE_ASIDE = 2
 _AUTH = (401, 403)
-
-
-@dataclass(slots=True)
-class SyncStatus:
-    """The cloud as seen from here."""
-
-    up: bool
-    since_ns: int
-    problem: str | None = None
 
 
 class Uploader:
@@ -40,9 +31,13 @@ class Uploader:
         self._clock = clock
         self._url = url
         self._backoff = Backoff(base_s=0.5, cap_s=settings.retry_cap_s)
-        self._failures = FailureLog(_log, "cloud is not reachable")
+        self._link = Link("cloud", "cloud is not reachable", _log, clock)
         self._refusals: dict[int, int] = {}
-        self.status = SyncStatus(up=False, since_ns=clock.utc_ns(), problem="not asked yet")
+
+    @property
+    def status(self) -> LinkStatus:
+        """The cloud's state."""
+        return self._link.status
 
     async def fill(self) -> None:
         """Make batches of what was stored, every `batch_s`, until cancelled."""
@@ -63,7 +58,7 @@ class Uploader:
                     if not sent:
                         await self._clock.sleep(_IDLE_S)
                 except (LinkDown, ServerBusy, BatchRefused) as exc:
-                    self._report(problem=str(exc))
+                    self._link.failed(str(exc))
                     at_least_s = (exc.retry_after_s or 0.0) if isinstance(exc, ServerBusy) else 0.0
                     await self._clock.sleep(self._backoff.delay_s(attempt, rng, at_least_s=at_least_s))
                     attempt += 1
@@ -75,7 +70,7 @@ class Uploader:
         if batch is None:
             if not self.status.up:
                 await client.state(self._journal.epoch)
-                self._report(problem=None)
+                self._link.answered()
             return False
         seq = batch.header.seq
         try:
@@ -94,20 +89,9 @@ class Uploader:
             _log.error("batch set aside", seq=seq, status=receipt.status, problem=receipt.problem)
         self._refusals.pop(seq, None)
         await self._journal.run(outbox.record_receipt, seq, receipt.status)
-        self._report(problem=None)
+        self._link.answered()
         return True
 
     def _give_up(self, seq: int) -> bool:
         self._refusals[seq] = self._refusals.get(seq, 0) + 1
         return self._refusals[seq] >= _REFUSALS_BEFORE_ASIDE
-
-    def _report(self, *, problem: str | None) -> None:
-        up = problem is None
-        if problem is None:
-            self._failures.recovered()
-        else:
-            self._failures.failed(problem)
-        if up != self.status.up:
-            self.status.since_ns = self._clock.utc_ns()
-        self.status.up = up
-        self.status.problem = problem

@@ -102,7 +102,7 @@ async def _serve(
     speed: float = 1.0,
 ) -> None:
     # Loaded here, so that --help and check-model answer at once.
-    from edge.app import build  # noqa: PLC0415
+    from edge.app import Gateway  # noqa: PLC0415
 
     clock = SystemClock()
     sources: list[Source] | None = [ReplaySource(recording, clock, speed=speed)] if recording else None
@@ -118,7 +118,7 @@ async def _serve(
             temporary.write_bytes(msgspec.json.encode({"url": url, "pid": os.getpid()}))
             temporary.replace(ready_file)
 
-    async with build(settings, clock, sources=sources, record=record) as gateway:
+    async with Gateway(settings, clock, sources=sources, record=record) as gateway:
         running = asyncio.create_task(gateway.run(on_ready), name="gateway")
         stopping = asyncio.create_task(stop.wait(), name="signals")
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,12 +1,12 @@
 """The composition root: builds every part of the gateway and runs them in one task group."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -16,7 +16,7 @@ from edge.lanes import Lane, Policy
 from edge.links import LinkStatus
 from edge.messages import Athlete, Pitch, Session, Snapshot
 from edge.pipeline.intake import Intake
-from edge.pipeline.live import Live
+from edge.pipeline.live import AHEAD_STEP_S, Live
 from edge.pipeline.roster import Wearers
 from edge.pipeline.storing import Storing
 from edge.release.installer import Installer
@@ -34,178 +34,159 @@ from edge.ui.hub import Hub
 from edge.ui.routes import create_app
 from edge.ui.server import WebServer
 from shared.clock import Clock
-from shared.log import get_logger
 from shared.readings import Readings
 from shared.roster import read_roster
 from shared.settings import read_secret
 
-_log = get_logger("gateway")
 _LIVE_BATCHES = 256
 
 
-@dataclass(slots=True)
 class Gateway:
-    """The parts, wired."""
+    """The parts, wired; `async with` stores what is still on its way and closes the files at the end.
 
-    settings: GatewaySettings
-    clock: Clock
-    journal: Journal
-    runner: Runner
-    intake: Intake
-    live: Live
-    hub: Hub
-    storing: Storing
-    broadcast: Broadcast
-    summaries: Summaries
-    installer: Installer
-    uploader: Uploader | None
-    sources: list[Source]
-    radio: BleSource | None
-    web: WebServer
-    health: HealthReport
+    `sources` replaces the ones that the settings name; `record` also keeps every frame in a file.
+    Raises: ConfigError, StoreError.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        clock: Clock,
+        *,
+        sources: list[Source] | None = None,
+        record: Path | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._data = Path(settings.data_dir)
+        self._wearers = Wearers(read_roster(Path(settings.roster_file)))
+        self._journal = Journal.open(self._data / "gateway.sqlite", clock, max_bytes=settings.store.max_bytes)
+        self._radio = BleSource(settings.ble, self._wearers.is_known, clock) if settings.ble else None
+        self._sources = self._named_sources() if sources is None else sources
+        self._runner = Runner(clock)
+        self._live = Live(self._wearers, settings.session, settings.alerts, self._runner, clock)
+        self._lane: Lane[list[Readings]] = Lane("live", capacity=_LIVE_BATCHES, policy=Policy.DROP_OLDEST)
+        self._intake = Intake(self._wearers, clock.boot_id)
+        self._storing = Storing(self._intake, self._journal, self._lane, settings.store, clock, record=record)
+        self._hub = Hub(clock)
+        self._broadcast = Broadcast(self._live, self._lane, self._hub, self._journal, clock)
+        self._uploader, self._updater = self._cloud()
+        self._installer = Installer(
+            settings.release,
+            self._data / "models",
+            self._updater,
+            self._runner,
+            clock,
+            session_runs=self._broadcast.session_runs,
+        )
+        self._summaries = Summaries(settings, self._live, self._wearers, self._journal, clock)
+        self._health = self._health_report()
+        app = create_app(
+            self._hub, snapshot=self._snapshot, health=self._health.gather, on_seen=self._broadcast.on_seen
+        )
+        self._web = WebServer(app, host=settings.host, port=settings.port)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._storing.finish()
+        await self._journal.run(self._journal.outbox.fill)
+        self._runner.close()
+        self._journal.close()
 
     async def run(self, on_ready: Callable[[str], None]) -> None:
         """Run every part until cancelled; `on_ready` hears the page's address once it answers."""
-        await self.broadcast.restore(self.intake)
-        self.installer.start()
-        clock = self.clock
+        await self._broadcast.restore(self._intake)
+        self._installer.start()
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._web.run(), name="web")
+            await self._web.started.wait()
+            for name, component in self._components():
+                tasks.create_task(keep_running(name, component, self._clock), name=name)
+            on_ready(f"http://{self._settings.host}:{self._web.port}")
 
-            def start(name: str, component: Callable[[], Awaitable[None]]) -> None:
-                tasks.create_task(keep_running(name, component, clock), name=name)
+    def _components(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        """Return what runs side by side, each started again when it fails."""
+        components: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        for source in self._sources:
+            components.append((source.name, source.run))
+            components.append((f"{source.name} intake", partial(self._storing.take_from, source)))
+        components += [
+            ("store", self._storing.store),
+            ("live", self._broadcast.show),
+            ("live seconds", self._broadcast.each_second),
+            ("live map", self._broadcast.each_frame),
+            ("health", self._publish_health),
+            ("summaries", self._summaries.run),
+            ("channel", self._installer.watch_channel),
+            ("models", self._installer.watch_models),
+        ]
+        if self._uploader is not None:
+            components += [("fill", self._uploader.fill), ("upload", self._uploader.drain)]
+        return components
 
-            tasks.create_task(self.web.run(), name="web")
-            await self.web.started.wait()
-            for source in self.sources:
-                start(source.name, source.run)
-                start(f"{source.name} intake", partial(self.storing.take_from, source))
-            start("store", self.storing.store)
-            start("live", self.broadcast.show)
-            start("live seconds", self.broadcast.each_second)
-            start("live map", self.broadcast.each_frame)
-            start("health", self._publish_health)
-            start("summaries", self.summaries.run)
-            start("channel", self.installer.watch_channel)
-            start("models", self.installer.watch_models)
-            if self.uploader is not None:
-                start("fill", self.uploader.fill)
-                start("upload", self.uploader.drain)
-            on_ready(f"http://{self.settings.host}:{self.web.port}")
+    def _named_sources(self) -> list[Source]:
+        sources: list[Source] = [self._radio] if self._radio else []
+        if self._settings.mqtt:
+            sources.append(MqttSource(self._settings.mqtt, f"sideline-{self._settings.gateway}", self._clock))
+        return sources
 
-    async def close(self) -> None:
-        """Store what is still on its way and close the files."""
-        await self.storing.finish()
-        await self.journal.run(self.journal.outbox.fill)
-        self.runner.close()
-        self.journal.close()
+    def _cloud(self) -> tuple[Uploader | None, ModelUpdater | None]:
+        """Return what talks to the cloud; without its address the gateway stores and waits."""
+        sync, release = self._settings.sync, self._settings.release
+        if sync.url is None:
+            return None, None
+        token = read_secret(Path(sync.token_file))
+        uploader = Uploader(sync, self._settings.gateway, token, self._journal, self._clock, url=sync.url)
+        if release.root_file is None:
+            return uploader, None
+        return uploader, ModelUpdater(sync.url, self._data / "releases", Path(release.root_file))
+
+    def _health_report(self) -> HealthReport:
+        radio, installer, lane = self._radio, self._installer, self._lane
+        sources = Sources(
+            journal=self._journal,
+            intake=self._intake,
+            wearers=self._wearers,
+            runner=self._runner,
+            slots=lambda: installer.slots,
+            links=self._links,
+            radio=lambda: radio.links if radio else {},
+            live_dropped=lambda: lane.dropped,
+        )
+        return HealthReport(self._settings.gateway, version("sideline"), sources, self._clock)
+
+    def _links(self) -> Sequence[LinkStatus]:
+        links = [source.status for source in self._sources]
+        if self._uploader is not None:
+            links.append(self._uploader.status)
+        return [*links, self._installer.status] if self._updater else links
 
     async def _publish_health(self) -> None:
         while True:
-            if self.radio is not None:
-                self.storing.record_drops(self.radio.dropped)
-            self.hub.health(await self.health.gather())
-            await self.clock.sleep(1.0)
+            if self._radio is not None:
+                self._storing.record_drops(self._radio.dropped)
+            self._hub.health(await self._health.gather())
+            await self._clock.sleep(1.0)
 
-
-@contextlib.asynccontextmanager
-async def build(
-    settings: GatewaySettings, clock: Clock, *, sources: list[Source] | None = None, record: Path | None = None
-) -> AsyncIterator[Gateway]:
-    """Build a gateway and close it afterwards; `sources` replaces the ones that the settings name.
-
-    Raises: ConfigError, StoreError.
-    """
-    data = Path(settings.data_dir)
-    wearers = Wearers(read_roster(Path(settings.roster_file)))
-    journal = Journal.open(data / "gateway.sqlite", clock, max_bytes=settings.store.max_bytes)
-    runner = Runner(clock)
-    live = Live(wearers, settings.session, settings.alerts, runner, clock)
-    hub = Hub(clock)
-    intake = Intake(wearers, clock.boot_id)
-    fast: Lane[list[Readings]] = Lane("live", capacity=_LIVE_BATCHES, policy=Policy.DROP_OLDEST)
-    radio = BleSource(settings.ble, wearers.is_known, clock) if settings.ble else None
-    if sources is None:
-        sources = [radio] if radio else []
-        if settings.mqtt:
-            sources.append(MqttSource(settings.mqtt, f"sideline-{settings.gateway}", clock))
-    storing = Storing(intake, journal, fast, settings.store, clock, record=record)
-    sync = settings.sync
-    uploader = updater = None
-    if sync.url:
-        token = read_secret(Path(sync.token_file))
-        uploader = Uploader(sync, settings.gateway, token, journal, clock, url=sync.url)
-        if settings.release.root_file:
-            updater = ModelUpdater(sync.url, data / "releases", Path(settings.release.root_file))
-    broadcast = Broadcast(live, fast, hub, journal, clock)
-    installer = Installer(
-        settings.release, data / "models", updater, runner, clock, session_runs=broadcast.session_runs
-    )
-
-    def links() -> Sequence[LinkStatus]:
-        known = [source.status for source in sources]
-        if uploader is not None:
-            known.append(uploader.status)
-        return [*known, installer.status] if updater else known
-
-    health = HealthReport(
-        settings.gateway,
-        version("sideline"),
-        Sources(
-            journal=journal,
-            intake=intake,
-            wearers=wearers,
-            runner=runner,
-            slots=lambda: installer.slots,
-            links=links,
-            radio=lambda: radio.links if radio else {},
-            live_dropped=lambda: fast.dropped,
-        ),
-        clock,
-    )
-
-    async def snapshot() -> Snapshot:
-        session = settings.session
-        roster = wearers.roster
+    async def _snapshot(self) -> Snapshot:
+        """Return everything that a tablet needs at its start."""
+        session = self._settings.session
         return Snapshot(
-            sent_ns=clock.utc_ns(),
+            sent_ns=self._clock.utc_ns(),
             session=Session(
                 name=session.name,
-                started_ns=broadcast.started_ns,
+                started_ns=self._broadcast.started_ns,
                 planned_s=session.planned_minutes * 60,
                 planned_distance_m=session.planned_distance_m,
             ),
             pitch=Pitch(length_m=session.pitch_length_m, width_m=session.pitch_width_m),
-            athletes=[msgspec.convert(msgspec.structs.asdict(a), Athlete) for a in roster.athletes],
-            tiles=live.tiles(with_trace=True),
-            alerts=[live.alert_message(alert) for alert in live.alerts.values()],
-            health=await health.gather(),
-            ahead_step_s=0.2,
+            athletes=[msgspec.convert(msgspec.structs.asdict(a), Athlete) for a in self._wearers.roster.athletes],
+            tiles=self._live.tiles(with_trace=True),
+            alerts=[self._live.alert_message(alert) for alert in self._live.alerts.values()],
+            health=await self._health.gather(),
+            ahead_step_s=AHEAD_STEP_S,
         )
-
-    web = WebServer(
-        create_app(hub, snapshot=snapshot, health=health.gather, on_seen=broadcast.on_seen),
-        host=settings.host,
-        port=settings.port,
-    )
-    gateway = Gateway(
-        settings=settings,
-        clock=clock,
-        journal=journal,
-        runner=runner,
-        intake=intake,
-        live=live,
-        hub=hub,
-        storing=storing,
-        broadcast=broadcast,
-        summaries=Summaries(settings, live, wearers, journal, clock),
-        installer=installer,
-        uploader=uploader,
-        sources=sources,
-        radio=radio,
-        web=web,
-        health=health,
-    )
-    try:
-        yield gateway
-    finally:
-        await gateway.close()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import ModelIncompatible
+from shared.features.base import FeatureSet
 
 CARD_VERSION = 1
 
@@ -47,7 +48,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `feature_set` is the `name@version` of its inputs and `feature_hash` that set's schema hash: a gateway whose own
     set hashes differently refuses the model. `sha256` is the digest of the ONNX file. `latency_budget_ms` bounds the
     p99 of one call of the size in the golden vectors. `thresholds` holds the model's own constants (for `effort`:
-    `unusual_residual`, in multiples of `residual_sd_bpm`). `metrics` are measured on held-out data, `baseline` are the
+    `unusual_residual`, in multiples of `residual_sd_bpm`). `ranges` are the lowest and highest value of features that
+    the model was fitted on. `metrics` are measured on held-out data, `baseline` are the
     same metrics of the plain baseline.
     """
 
@@ -71,7 +73,16 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seed: int
     trained_ns: int
     intended_use: str
+    ranges: dict[str, tuple[float, float]] = {}
     card_version: int = CARD_VERSION
+
+    def covers(self, features: FeatureSet, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which of `rows` [n, features] lie inside every range on the card: beyond, the model only guesses."""
+        inside = np.ones(len(rows), bool)
+        for column, (name, _) in enumerate(features.features):
+            low, high = self.ranges.get(name, (-np.inf, np.inf))
+            inside &= (rows[:, column] >= low) & (rows[:, column] <= high)
+        return inside
 
 
 def read_card(path: Path) -> ModelCard:

@@ -14,6 +14,7 @@ from cloud.training.tabular import ReserveRegressor, check_enough, fit
 from cloud.training.tabular_export import INPUT, OPSET, OUTPUT, check_parity, to_onnx
 from cloud.training.tabular_metrics import evaluate
 from shared.clock import NS_PER_S, Clock
+from shared.features.athlete import ATHLETE_EFFORT
 from shared.model_card import GoldenVector, ModelCard
 
 NAME = "effort"
@@ -22,6 +23,7 @@ UNUSUAL_RESIDUAL = 2.5
 """How many standard deviations between measured and expected heart rate are called unusual."""
 GOLDEN_TOLERANCE_BPM = 1e-3
 _GOLDEN_ROWS = 8
+_MOVEMENT = ("speed_mean_", "power_mean_")
 INTENDED_USE = (
     "Expects an athlete's heart rate (bpm) from the last two minutes of movement, to show a coach when the measured "
     "one is unusual for this effort. Made for team sports outdoors, adults, chest straps and position tags at 10 Hz. "
@@ -61,6 +63,7 @@ def _train(rows: EffortRows, data: DatasetCard, artifacts: Artifacts, clock: Clo
         golden_tolerance=GOLDEN_TOLERANCE_BPM,
         latency_budget_ms=LATENCY_BUDGET_MS,
         thresholds={"residual_sd_bpm": metrics["residual_sd_bpm"], "unusual_residual": UNUSUAL_RESIDUAL},
+        ranges=_ranges(rows),
         metrics=metrics,
         baseline=baseline,
         data_set=data.reference,
@@ -77,6 +80,13 @@ def _train(rows: EffortRows, data: DatasetCard, artifacts: Artifacts, clock: Clo
         f"cross_validation_mae_bpm.{name}": value for name, value in fitted.scores.items()
     }
     return Trained(card=card, folder=folder, seconds=seconds, parameters=parameters)
+
+
+def _ranges(rows: EffortRows) -> dict[str, tuple[float, float]]:
+    """Return the movement that the model was fitted on; time and distance only ever grow, and are left out."""
+    fitted = rows.where(~rows.held_out).features
+    movement = [(i, name) for i, (name, _) in enumerate(ATHLETE_EFFORT.features) if name.startswith(_MOVEMENT)]
+    return {name: (float(fitted[:, i].min()), float(fitted[:, i].max())) for i, name in movement}
 
 
 def _golden(model: ReserveRegressor, rows: EffortRows) -> list[GoldenVector]:

@@ -17,7 +17,8 @@ from shared.alerts import Alert, Severity
 from shared.batch import MetricSummary
 from shared.clock import NS_PER_S, Clock
 from shared.features import athlete as effort
-from shared.features.team import BALL_TEAM, TeamHistory
+from shared.features.athlete import ATHLETE_EFFORT
+from shared.features.team import BALL_TEAM, RATE_HZ, TeamHistory
 from shared.ids import BALL, AthleteId
 from shared.readings import Readings
 from shared.windows import Windower
@@ -25,6 +26,9 @@ from shared.windows import Windower
 EFFORT = "effort"
 TRAJECTORY = "trajectory"
 _MIN_COVERAGE = 0.8
+# Every second step of the forecast is shown: ten dots draw the path as well as twenty.
+_SHOWN_EVERY = 2
+AHEAD_STEP_S = _SHOWN_EVERY / RATE_HZ
 
 
 class Live:
@@ -88,15 +92,19 @@ class Live:
                 self.changed.add(athlete)
 
     async def expect_effort(self) -> None:
-        """Once a second: ask the effort model for everybody's expected heart rate."""
+        """Once a second: ask the effort model for everybody's expected heart rate.
+
+        Nothing is expected of movement that the model was not fitted on: a guess would raise alerts.
+        """
         rows = [row for live in self.athletes.values() if (row := effort.row(live.effort_state)) is not None]
         rows = [row for row in rows if row.coverage >= _MIN_COVERAGE]
-        outputs = await self._runner.infer(EFFORT, {"features": np.stack([r.values for r in rows])}) if rows else None
+        features = np.stack([row.values for row in rows]) if rows else None
+        outputs = await self._runner.infer(EFFORT, {"features": features}) if features is not None else None
         card = self._runner.card(EFFORT)
         expected = {}
-        if outputs is not None:
-            predicted = outputs["prediction"].reshape(-1)
-            expected = {row.athlete: float(bpm) for row, bpm in zip(rows, predicted, strict=True)}
+        if outputs is not None and features is not None and card is not None:
+            predicted = zip(rows, outputs["prediction"].reshape(-1), card.covers(ATHLETE_EFFORT, features), strict=True)
+            expected = {row.athlete: float(bpm) for row, bpm, covered in predicted if covered}
         now_ns = self._clock.utc_ns()
         for athlete, live in self.athletes.items():
             observed = live.fresh_heart_rate(now_ns)
@@ -120,7 +128,7 @@ class Live:
             ahead: list[list[float]] = []
             if outputs is not None:
                 path = np.concatenate((here + outputs["offset"][0, i], outputs["sigma"][0, i]), axis=1)
-                ahead = np.round(path[1::2].astype(np.float64), 2).tolist()
+                ahead = np.round(path[_SHOWN_EVERY - 1 :: _SHOWN_EVERY].astype(np.float64), 2).tolist()
             dots.append(
                 Dot(
                     athlete=graph.athletes[i],

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from shared.errors import ModelIncompatible, ModelUntrusted
+from shared.features.athlete import ATHLETE_EFFORT
 from shared.model_card import Tensor, file_sha256, read_card, tensor, write_card
 from shared.release import Channel, card_target, model_target, read_channel
 from tests.factories import model_card
@@ -64,3 +65,13 @@ def test_channel_when_read_then_it_names_versions_and_targets_follow() -> None:
     assert read_channel(b'{"models": {"effort": "1.2.0"}}') == Channel(models={"effort": "1.2.0"})
     assert model_target("effort", "1.2.0") == "models/effort/1.2.0/model.onnx"
     assert card_target("effort", "1.2.0") == "models/effort/1.2.0/card.json"
+
+
+def test_card_when_movement_is_beyond_what_it_was_fitted_on_then_the_row_is_not_covered() -> None:
+    """A row counts as covered only if every feature with a range lies inside it; others do not matter."""
+    card = msgspec.structs.replace(model_card("0" * 64), ranges={"speed_mean_5s": (1.0, 4.0)})
+    rows = np.zeros((4, len(ATHLETE_EFFORT.features)), np.float32)
+    rows[:, 0] = (0.5, 1.0, 4.0, 4.5)
+    rows[:, -1] = 1e6
+    assert card.covers(ATHLETE_EFFORT, rows).tolist() == [False, True, True, False]
+    assert model_card("0" * 64).covers(ATHLETE_EFFORT, rows).all()

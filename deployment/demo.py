@@ -86,11 +86,28 @@ def stay(demo: Demo) -> None:
     seconds = demo.options.seconds or float("inf")
     retrain_at = RETRAIN_AT_S
     while (elapsed := time.monotonic() - begun) < seconds:
-        demo.children.check()
+        tend(demo)
         if elapsed >= retrain_at:
             retrain(demo)
             retrain_at = time.monotonic() - begun + RETRAIN_EVERY_S
         time.sleep(0.2)
+
+
+def tend(demo: Demo) -> None:
+    """Start again what has ended; in a run that is measured, each part must live through it."""
+    if demo.options.seconds:
+        demo.children.check()
+    for name in demo.children.revive():
+        console.print(f"· {name} had ended and was started again")
+
+
+def effort_slot(demo: Demo) -> dict[str, Any] | None:
+    """Return the gateway's slot of the effort model, None while the gateway does not answer."""
+    try:
+        models: list[dict[str, Any]] = health(demo)["models"]
+    except DemoError:
+        return None
+    return next((model for model in models if model["name"] == "effort"), None)
 
 
 def retrain(demo: Demo) -> None:
@@ -103,10 +120,13 @@ def retrain(demo: Demo) -> None:
         return
     demo.retrained, demo.retrained_ns = json.loads(output), time.time_ns()
     wanted = demo.retrained["version"]
+    if wanted is None:
+        console.print("  nothing new to learn from")
+        return
     begun = time.monotonic()
     while time.monotonic() - begun < DRAIN_S:
-        demo.children.check()
-        slot = next((m for m in health(demo)["models"] if m["name"] == "effort"), None)
+        tend(demo)
+        slot = effort_slot(demo)
         if slot and slot["version"] == wanted:
             console.print(
                 f"  effort {wanted} is active on the gateway ({time.monotonic() - begun:.1f} s after its release)"

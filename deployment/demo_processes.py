@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 STOP_S = 3.0
+RESTARTS = 10
 
 
 class DemoError(Exception):
@@ -29,8 +30,10 @@ class Child:
     """One running program and where its output goes."""
 
     name: str
+    command: list[str]
     process: subprocess.Popen[bytes]
     log: Path
+    restarts: int = 0
 
 
 @dataclass
@@ -43,11 +46,7 @@ class Children:
     def start(self, name: str, command: list[str]) -> Child:
         """Start a program in a process group of its own; its output goes to `<name>.log`."""
         log = self.folder / f"{name}.log"
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
-            )
-        child = Child(name, process, log)
+        child = Child(name, command, _spawn(command, log), log)
         self.running.append(child)
         return child
 
@@ -57,6 +56,16 @@ class Children:
             status = child.process.poll()
             if status is not None:
                 raise DemoError(f"{child.name} ended with status {status}: {last_line(child.log)}", f"see {child.log}")
+
+    def revive(self) -> list[str]:
+        """Start again what has ended, as an init system would, and return what was; too often is a DemoError."""
+        ended = [child for child in self.running if child.process.poll() is not None]
+        if any(child.restarts >= RESTARTS for child in ended):
+            self.check()
+        for child in ended:
+            child.restarts += 1
+            child.process = _spawn(child.command, child.log)
+        return [child.name for child in ended]
 
     def stop(self, child: Child, *, wait_s: float = STOP_S) -> int:
         """Ask one to stop, wait, and end it if it does not; return its exit status."""
@@ -80,6 +89,13 @@ class Children:
             # The group, not only its leader: nothing that it started may stay.
             signal_group(child.process, signal.SIGKILL)
             child.process.wait()
+
+
+def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+        )
 
 
 def run(command: list[str], *, timeout_s: float = 120.0) -> str:

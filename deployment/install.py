@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +20,7 @@ TABLET = ROOT / "edge" / "tablet"
 EXTRAS = {"demo": "edge,cloud,sim", "test": "edge,cloud,sim,train"}
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = 20
+SIGN_OF_LIFE_S = 10
 
 
 def main() -> int:
@@ -121,12 +123,21 @@ def find_npm() -> str | None:
 
 def run_quietly(command: list[str], cwd: Path = ROOT, env: dict[str, str] | None = None) -> str:
     """Run a command; return its output if it failed, else nothing."""
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return ""
-    output = done.stdout + done.stderr
+    with tempfile.TemporaryFile("w+") as file:
+        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=file, stderr=subprocess.STDOUT, text=True)
+        seconds = 0
+        while process.poll() is None:
+            try:
+                process.wait(SIGN_OF_LIFE_S)
+            except subprocess.TimeoutExpired:
+                seconds += SIGN_OF_LIFE_S
+                print(f"  … {seconds} s", flush=True)
+        if process.returncode == 0:
+            return ""
+        file.seek(0)
+        output = file.read()
     print(output, file=sys.stderr)
-    return output or f"{command[0]} ended with status {done.returncode}"
+    return output or f"{command[0]} ended with status {process.returncode}"
 
 
 def digest(files: list[Path]) -> str:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -102,6 +103,29 @@ async def test_demo_when_it_runs_two_minutes_then_the_loop_closes_and_nothing_is
     assert models["effort"] == report["retrained"]["version"] != "1.0.0"
     assert models["trajectory"] == "1.0.0"
     assert report["activated_s"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("run", [("--athletes", "4")], indirect=True)
+async def test_demo_when_the_gateway_is_killed_then_it_comes_back_and_goes_on(run: DemoRun) -> None:
+    """Whatever ends is started again, and the session's readings are still there."""
+    await stored_more_than(run, 100)
+    before = run.health()["store"]["readings"]
+    gateway = next(child for child in run.children() if "edge" in child.cmdline())
+    gateway.kill()
+    await stored_more_than(run, before + 100)
+    assert "gateway had ended and was started again" in run.text()
+
+
+async def stored_more_than(run: DemoRun, readings: int) -> None:
+    """Wait until the gateway has stored more than so many readings; it may be down meanwhile."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(OSError):
+                if (await asyncio.to_thread(run.health))["store"]["readings"] > readings:
+                    return
+            await asyncio.sleep(0.2)
 
 
 @pytest.mark.slow

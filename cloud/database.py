@@ -37,16 +37,13 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """
     try:
         connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+        yield
         connection.execute("COMMIT")
     except sqlite3.Error as exc:
+        raise store_error(exc) from exc
+    finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise store_error(exc) from exc
 
 
 def store_error(exc: sqlite3.Error) -> StoreError:

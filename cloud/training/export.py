@@ -11,6 +11,19 @@ from shared.model_card import GoldenVector, ModelCard, tensor
 
 Arrays = Mapping[str, NDArray[np.float32]]
 _ONLY_FATAL = 4
+_native = ort.capi.onnxruntime_pybind11_state
+# The runtime's own errors have no common base; those that a bad file or bad inputs can cause.
+_RUNTIME_ERRORS = (
+    _native.Fail,
+    _native.InvalidArgument,
+    _native.InvalidGraph,
+    _native.InvalidProtobuf,
+    _native.NoModel,
+    _native.NotImplemented,
+    _native.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
 
 
 class OnnxModel:
@@ -23,7 +36,7 @@ class OnnxModel:
         options.log_severity_level = _ONLY_FATAL
         try:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # onnxruntime's errors share no narrower public base
+        except _RUNTIME_ERRORS as exc:
             raise ModelIncompatible(f"the ONNX file cannot be loaded: {exc}") from exc
         self.inputs = [value.name for value in self._session.get_inputs()]
         self.outputs = [value.name for value in self._session.get_outputs()]
@@ -35,7 +48,7 @@ class OnnxModel:
         """
         try:
             values = self._session.run(None, dict(inputs))
-        except Exception as exc:  # as above
+        except _RUNTIME_ERRORS as exc:
             raise ModelIncompatible(f"the ONNX model cannot run: {exc}") from exc
         return {name: np.asarray(value, np.float32) for name, value in zip(self.outputs, values, strict=True)}
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +12,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from tests.e2e.tablet.gateway import ScriptedGateway, serving
 from tests.e2e.tablet.scripted import Squad
+from tests.tools import missing
 
 ROOT = Path(__file__).parents[3]
 TABLET = ROOT / "edge" / "tablet"
@@ -20,13 +20,6 @@ LOCK = ROOT / "artifacts" / "tablet-build.lock"
 BUILD_S = 300
 
 Open = Callable[..., Awaitable[Page]]
-
-
-def missing(what: str) -> str:
-    """End a test that lacks a tool: a failure where CI promises the tool, a skip that says so elsewhere."""
-    if os.environ.get("CI"):
-        pytest.fail(f"CI without {what}")
-    pytest.skip(f"needs {what}")
 
 
 def stale(dist: Path) -> bool:

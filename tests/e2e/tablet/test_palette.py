@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.e2e.tablet.conftest import ROOT, Open
+from tests.tools import missing
 
 GOLDEN = ROOT.parent / "shared" / "golden" / "palette_contrast.json"
 READ = """() => [1, 2, 3, 4, 5].map((n) =>
@@ -15,7 +16,7 @@ READ = """() => [1, 2, 3, 4, 5].map((n) =>
 def recommended() -> list[str]:
     """The zone fills chosen by measurement, zone 1 first."""
     if not GOLDEN.exists():
-        pytest.skip(f"needs {GOLDEN.name} beside the repository")
+        missing(f"{GOLDEN.name} beside the repository")
     measured: dict[str, dict[str, list[str]]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
     return measured["RECOMMENDED"]["zones_Z1..Z5"]
 

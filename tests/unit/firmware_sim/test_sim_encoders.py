@@ -15,6 +15,7 @@ from firmware_sim.devices.heart_strap import (
     encode_heart_rate_measurement,
 )
 from firmware_sim.devices.position_tag import PositionTag, encode_position, position_topic
+from tests.tools import missing
 
 GOLDEN = Path(__file__).parents[3].parent / "shared" / "golden" / "ble_vectors.json"
 UINT16 = st.integers(0, 0xFFFF)
@@ -59,7 +60,7 @@ def test_heart_rate_when_compared_with_bumble_then_bytes_and_values_agree(
 def test_heart_rate_when_given_golden_values_then_the_golden_bytes_come_out() -> None:
     """Rule: the published byte vectors are reproduced exactly."""
     if not GOLDEN.is_file():
-        pytest.skip(f"golden vectors are not at {GOLDEN}")
+        missing(f"golden vectors at {GOLDEN.name}")
     checked = 0
     for vector in json.loads(GOLDEN.read_text())["sig"]:
         values, body = vector["decoded"], bytes.fromhex(vector["hex"])

@@ -1,11 +1,9 @@
 import asyncio
 import json
-import shutil
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from firmware_sim.load import LoadSettings, run_load
 from firmware_sim.transports.mqtt import MqttPublisher
 from shared.clock import SystemClock
 from shared.errors import SourceError
+from tests.fakes.broker import Broker
 
 BOUND_S = 10.0
 
@@ -32,36 +31,11 @@ async def until(state: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-class Broker:
-    """A real mosquitto on one port that can be stopped and started."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start listening soon."""
-        binary = shutil.which("mosquitto") or "mosquitto"
-        self._process = subprocess.Popen(
-            [binary, "-p", str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-    def stop(self) -> None:
-        """Kill it."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
 @pytest.fixture
-def broker() -> Iterator[Broker]:
-    if shutil.which("mosquitto") is None:
-        pytest.skip("mosquitto is not installed")
-    broker = Broker(free_port())
-    broker.start()
-    yield broker
-    broker.stop()
+def broker(own_broker: Broker) -> Broker:
+    """A mosquitto that runs, and that the test may stop and start."""
+    own_broker.start()
+    return own_broker
 
 
 async def test_publisher_when_the_broker_restarts_then_nothing_is_forgotten(broker: Broker) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from firmware_sim.replay import open_recordings
 from shared.errors import ConfigError
+from tests.tools import missing
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 NFL = DATA / "restricted" / "nfl_ngs_highlights"
@@ -146,7 +147,7 @@ def test_recordings_when_a_path_is_wrong_then_config_error_names_it(tmp_path: Pa
 def test_recordings_when_real_then_they_replay(path: Path) -> None:
     """Rule: the public recordings themselves are read, with values in human range."""
     if not path.exists():
-        pytest.skip(f"no recording at {path}")
+        missing(f"the recording {path.name}")
     session = open_recordings([path])
     steps = [session.step() for _ in range(600)]
     if session.tags:

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 
-_REMEMBERED = 4096
+# A broker holds back a few thousand messages at most, over all tags; more memory would only cost memory.
+_REMEMBERED = 1024
 
 
 class Seen:

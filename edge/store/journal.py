@@ -89,8 +89,12 @@ class Journal:
         return await self.run(lambda: self._connection.execute(sql).fetchall())
 
     async def gaps(self) -> list[tuple[str, str, int, int]]:
-        """Return (stream, reason, count, last_ns) of recorded gaps."""
-        sql = "SELECT stream, reason, sum(count), max(to_ns) FROM gap GROUP BY 1, 2 ORDER BY 4 DESC LIMIT 100"
+        """Return (stream, reason, count, last_ns) of recorded gaps, and of what the cloud would not take."""
+        sql = (
+            "SELECT stream, reason, sum(count), max(to_ns) FROM gap GROUP BY 1, 2 UNION ALL "
+            "SELECT content, 'not taken by the cloud: ' || receipt, sum(count), max(receipt_ns) FROM batch "
+            "WHERE receipt NOT IN ('stored', 'duplicate') GROUP BY 1, 2 ORDER BY 4 DESC LIMIT 100"
+        )
         return await self.run(lambda: self._connection.execute(sql).fetchall())
 
     async def gaps_after(self, position: int) -> tuple[list[Gap], int]:

@@ -185,6 +185,10 @@ async def test_outbox_when_a_batch_is_refused_then_its_bytes_are_kept(tmp_path: 
         kept = await journal.run(lambda: journal._connection.execute("SELECT length(body) FROM batch").fetchone()[0])
         assert kept > 0
         assert (await journal.run(journal.outbox.backlog)).refused == 1
+        gaps = await journal.gaps()
+        assert [(stream, reason) for stream, reason, _, _ in gaps] == [
+            ("heart_rate", "not taken by the cloud: conflict")
+        ]
 
 
 async def test_outbox_when_a_summary_comes_then_it_goes_before_older_raw_batches(

@@ -51,5 +51,5 @@ def test_seen_when_it_runs_for_long_then_memory_is_bounded_and_the_newest_are_kn
     seen = Seen()
     for n in range(50_000):
         assert seen.add("s", "position", "b", n)
-    assert not any(seen.add("s", "position", "b", n) for n in range(50_000 - 4096, 50_000))
-    assert all(len(known) <= 8192 for known in seen._known.values())
+    assert not any(seen.add("s", "position", "b", n) for n in range(50_000 - 1024, 50_000))
+    assert all(len(known) <= 2048 for known in seen._known.values())

@@ -51,7 +51,7 @@ def verify(
     time_tolerance_ms: Annotated[float, typer.Option(min=0.0, help="How far a trusted device time may be off.")] = 1.0,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a simulator's truth file with the tables; exit 1 when readings are lost or doubled."""
+    """Compare a simulator's truth file with the tables; exit 1 when any is lost, doubled, different or unexpected."""
     import msgspec  # noqa: PLC0415  --help stays instant
 
     from cloud.verify import verify as compare  # noqa: PLC0415
@@ -67,5 +67,5 @@ def verify(
         typer.echo(f"{lag.readings} readings in the cloud; sensor to cloud p50 {lag.p50_s} s, p99 {lag.p99_s} s")
         for example in outcome.lost_examples:
             typer.echo(f"lost: {example}")
-    if outcome.lost or outcome.duplicates:
+    if outcome.lost or outcome.duplicates or outcome.mismatched or outcome.unexpected:
         raise typer.Exit(1)

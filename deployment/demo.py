@@ -6,78 +6,84 @@ make demo ARGS="--seconds 120 --report report.json"         ends by itself and w
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from demo_processes import Children, DemoError, python, run
-from demo_report import sensor_to_tablet, versions
+from demo_options import arguments, check, claim
+from demo_processes import Children, DemoError, failure, python
+from demo_report import FAULTS, make_report
 from demo_start import ROOT, Demo, console, health, start
+from rich.markup import escape
 
-MARKER = ".sideline-demo"
 # The effort model's inputs need a minute of movement; a third of a minute of a squad on top is enough to train on.
 RETRAIN_AT_S = 80.0
 RETRAIN_EVERY_S = 600.0
 DRAIN_S = 60.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TABLET_STOP_S = 1.0
 
 
 def main() -> int:
     """Run the demo and return the exit status."""
-    options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    options = arguments(__doc__, ROOT / ".demo")
+    on_stop_signals()
     folder = Path(options.data_dir).resolve()
     demo = Demo(options=options, folder=folder, children=Children(folder / "logs"))
     try:
-        prepare(folder)
+        check(options)
+        with claim(folder):
+            return run(demo)
+    except KeyboardInterrupt:  # before anything was started
+        return 1
+    except DemoError as exc:
+        return failed(exc)
+
+
+def run(demo: Demo) -> int:
+    """Start everything, stay, and stop everything; return the exit status."""
+    try:
         start(demo)
         stay(demo)
-        if options.seconds:
+        if demo.options.seconds:
             return finish(demo)
     except KeyboardInterrupt:
         console.print("\nstopping")
+        # A run that was to be measured is not.
+        return 1 if demo.options.seconds else 0
     except DemoError as exc:
-        console.print(f"[bold red]error:[/bold red] {exc.problem}\n  → {exc.way_out}")
-        return 1
+        return failed(exc)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave anything running
-        if demo.tablet:
-            demo.tablet.stop()
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         demo.children.stop_all()
+        if demo.tablet:
+            demo.tablet.stop(wait_s=TABLET_STOP_S)
     return 0
 
 
-def arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="make demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=0, help="end after this long; 0 (default) is until Ctrl-C")
-    parser.add_argument("--report", type=Path, help="write what was measured to this JSON file (with --seconds)")
-    parser.add_argument("--athletes", type=int, default=22, help="size of the simulated squad, 1 to 100 (default 22)")
-    parser.add_argument("--recording", action="append", default=[], help="play this recording instead; may be repeated")
-    parser.add_argument("--port", type=int, default=8080, help="port of the tablet page (default 8080)")
-    parser.add_argument("--data-dir", default=str(ROOT / ".demo"), help="where everything is kept; made anew each time")
-    parser.add_argument("--seed", type=int, default=7, help="another seed, another squad (default 7)")
-    options = parser.parse_args()
-    if options.report and not options.seconds:
-        parser.error("--report needs --seconds")
-    return options
+def failed(exc: DemoError) -> int:
+    """Say what went wrong and what to do, and return the exit status."""
+    console.print(f"[bold red]error:[/bold red] {escape(exc.problem)}\n  → {escape(exc.way_out)}", soft_wrap=True)
+    return 1
 
 
-def prepare(folder: Path) -> None:
-    """Make the data folder anew, but never clear a folder that is not the demo's."""
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / MARKER).exists():
-            raise DemoError(f"{folder} holds something else", "choose another folder with --data-dir")
-        shutil.rmtree(folder)
-    (folder / "logs").mkdir(parents=True)
-    (folder / MARKER).touch()
+def on_stop_signals() -> None:
+    """Let the first signal to stop end the program in order; a second must not leave anything running."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for each in STOP_SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in STOP_SIGNALS:
+        # nohup and the shell's `&` ask a program to live through one of them.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 def stay(demo: Demo) -> None:
@@ -114,7 +120,9 @@ def retrain(demo: Demo) -> None:
     """Run the retraining job, and wait until the gateway runs the new model."""
     console.print("· retraining effort from what was just collected")
     try:
-        output = run(python("cloud", "retrain", "effort", "--data-dir", str(demo.folder / "cloud"), "--json"))
+        output = demo.children.run(
+            python("cloud", "retrain", "effort", "--data-dir", str(demo.folder / "cloud"), "--json")
+        )
     except DemoError as exc:
         console.print(f"  not retrained: {exc.problem}")
         return
@@ -149,55 +157,32 @@ def finish(demo: Demo) -> int:
         if time.monotonic() - begun > DRAIN_S:
             raise DemoError("the backlog does not drain", f"see {demo.url}/api/health")
         time.sleep(0.2)
-    cloud, truth = str(demo.folder / "cloud"), demo.folder / "truth.jsonl"
-    run(python("cloud", "pipeline", "--data-dir", cloud, "--json"))
-    verified = subprocess.run(
-        python("cloud", "verify", "--data-dir", cloud, "--truth", str(truth), "--json"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = json.loads(verified.stdout)
+    found = compare(demo)
     if demo.tablet is not None:
         demo.tablet.stop()
     demo.report = make_report(demo, state, found)
-    if demo.options.report:
-        demo.options.report.write_text(json.dumps(demo.report, indent=2) + "\n")
     console.print_json(data=demo.report)
-    return 0 if demo.report["lost"] == 0 and demo.report["duplicates"] == 0 else 1
+    if demo.options.report:
+        try:
+            demo.options.report.write_text(json.dumps(demo.report, indent=2) + "\n")
+        except OSError as exc:
+            raise DemoError(f"{demo.options.report} cannot be written: {exc.strerror}", "it stands above") from exc
+    return 0 if all(demo.report[fault] == 0 for fault in FAULTS) else 1
 
 
-def make_report(demo: Demo, state: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """Put together what was measured."""
-    sent = json.loads((demo.folder / "truth.summary.json").read_text())
-    active = {m["name"]: m["active_since_ns"] for m in state["models"]}
-    retrained = demo.retrained
-    arrivals = demo.tablet.arrivals if demo.tablet else None
-    return {
-        "frames_sent": sent["frames_sent"],
-        "frames_acked": sent["frames_acked"],
-        "readings_stored": state["store"]["readings"],
-        "readings_in_cloud": found["arrival"]["readings"],
-        "lost": found["lost"],
-        "duplicates": found["duplicates"],
-        "quarantined": sum(entry["count"] for entry in state["quarantine"]),
-        "inferences": sum(model["inferences"] for model in state["models"]),
-        "sensor_to_tablet_ms": sensor_to_tablet(demo.folder / "truth.jsonl", demo.folder / "roster.json", arrivals)
-        if arrivals
-        else None,
-        "sensor_to_cloud_s": {"p50": found["arrival"]["p50_s"], "p99": found["arrival"]["p99_s"]},
-        "retrained": retrained
-        and {k: retrained[k] for k in ("data_set_version", "data_digest", "trained_s", "version")},
-        "released_s": retrained and retrained["released_s"],
-        "activated_s": (active["effort"] - demo.retrained_ns) / 1e9
-        if retrained and demo.retrained_ns and active.get("effort")
-        else None,
-        "models": [
-            {"name": m["name"], "version": m["version"], "active_since": m["active_since_ns"]} for m in state["models"]
-        ],
-        "gateway": {"cpu_s": state["cpu_s"], "rss_mb": state["rss_mb"]},
-        "versions": versions(demo.broker),
-    }
+def compare(demo: Demo) -> dict[str, Any]:
+    """Build the tables and compare them with what the simulator says it sent.
+
+    Raises: DemoError when they cannot be compared; a difference is a result.
+    """
+    cloud, truth = str(demo.folder / "cloud"), str(demo.folder / "truth.jsonl")
+    demo.children.run(python("cloud", "pipeline", "--data-dir", cloud, "--json"))
+    verified = demo.children.finish(python("cloud", "verify", "--data-dir", cloud, "--truth", truth, "--json"))
+    try:
+        found: dict[str, Any] = json.loads(verified.stdout)
+    except json.JSONDecodeError:
+        raise failure(verified) from None
+    return found
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 STOP_S = 3.0
 RESTARTS = 10
+MAX_PORT = 65_535
 
 
 class DemoError(Exception):
@@ -42,6 +44,10 @@ class Children:
 
     folder: Path
     running: list[Child] = field(default_factory=list)
+    errands: set[subprocess.Popen[str]] = field(default_factory=set)
+    """Commands that run to their end; other threads wait for some of them."""
+    stopping: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, name: str, command: list[str]) -> Child:
         """Start a program in a process group of its own; its output goes to `<name>.log`."""
@@ -77,8 +83,55 @@ class Children:
             signal_group(child.process, signal.SIGKILL)
             return child.process.wait()
 
+    def run(self, command: list[str], *, timeout_s: float = 120.0) -> str:
+        """Run a command to its end and return its standard output.
+
+        Raises: DemoError with its last line when it fails.
+        """
+        done = self.finish(command, timeout_s=timeout_s)
+        if done.returncode:
+            raise failure(done)
+        return done.stdout
+
+    def finish(self, command: list[str], *, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, whatever its status.
+
+        Raises: DemoError when it takes too long.
+        """
+        with self.lock:
+            if self.stopping:
+                raise DemoError("the demo is stopping", "start it again")
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+            self.errands.add(process)
+        try:
+            output, errors = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            words = " ".join(command[1:5])
+            raise DemoError(f"{words} took over {timeout_s:.0f} s", f"run it by hand: {' '.join(command)}") from None
+        finally:
+            if process.poll() is None:
+                signal_group(process, signal.SIGKILL)
+                process.wait()
+            self.errands.discard(process)
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+    def end_errands(self) -> None:
+        """End every command that `run` waits for, in whichever thread, and begin no other."""
+        with self.lock:
+            self.stopping = True
+            for process in [errand for errand in self.errands if errand.poll() is None]:
+                signal_group(process, signal.SIGKILL)
+
     def stop_all(self) -> None:
         """Stop everything, within STOP_S and a little."""
+        self.end_errands()
         children, self.running = self.running, []
         for child in children:
             signal_group(child.process, signal.SIGTERM)
@@ -98,20 +151,11 @@ def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def run(command: list[str], *, timeout_s: float = 120.0) -> str:
-    """Run a command to its end and return its standard output.
-
-    Raises: DemoError with its last line when it fails.
-    """
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired:
-        words = " ".join(command[1:5])
-        raise DemoError(f"{words} took over {timeout_s:.0f} s", f"run it by hand: {' '.join(command)}") from None
-    if done.returncode:
-        lines = (done.stderr + done.stdout).strip().splitlines() or ["no output"]
-        raise DemoError(f"{' '.join(command[1:5])} failed: {lines[-1]}", f"run it by hand: {' '.join(command)}")
-    return done.stdout
+def failure(done: subprocess.CompletedProcess[str]) -> DemoError:
+    """Return what a command that failed means, with its last line."""
+    lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
+    words = " ".join(done.args[1:5])
+    return DemoError(f"{words} failed: {lines[-1]}", f"run it by hand: {' '.join(done.args)}")
 
 
 def python(*words: str) -> list[str]:
@@ -127,13 +171,18 @@ def free_port() -> int:
 
 
 def check_port(port: int) -> None:
-    """Raise DemoError when nobody can listen on the port."""
+    """Raise DemoError when nobody can listen on the port; 0 is any."""
+    another = 'choose another: make demo ARGS="--port 8090"'
+    if not 0 <= port <= MAX_PORT:
+        raise DemoError(f"there is no port {port}", another)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            raise DemoError(f"port {port} is not for everybody", another) from None
         except OSError:
-            raise DemoError(f"port {port} is in use", 'choose another: make demo ARGS="--port 8090"') from None
+            raise DemoError(f"port {port} is in use", another) from None
 
 
 def answers(port: int) -> bool:
@@ -149,7 +198,7 @@ def last_line(log: Path) -> str:
     return lines[-1] if lines else "no output"
 
 
-def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+def signal_group(process: subprocess.Popen[bytes] | subprocess.Popen[str], number: int) -> None:
     """Signal a child's whole process group, if it is still there."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

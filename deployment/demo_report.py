@@ -9,9 +9,57 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from demo_start import Demo
 from demo_watch import Arrivals
 
 NS_PER_MS = 1e6
+NS_PER_S = 1e9
+FAULTS = ("lost", "duplicates", "mismatched", "unexpected")
+
+
+def make_report(demo: Demo, state: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Put together what was measured: `state` is the gateway's health, `found` what `verify` says."""
+    sent = json.loads((demo.folder / "truth.summary.json").read_text())
+    arrivals = demo.tablet.arrivals if demo.tablet else None
+    return {
+        "frames_sent": sent["frames_sent"],
+        "frames_acked": sent["frames_acked"],
+        "readings_stored": state["store"]["readings"],
+        "readings_in_cloud": found["arrival"]["readings"],
+        **{fault: found[fault] for fault in FAULTS},
+        "quarantined": sum(entry["count"] for entry in state["quarantine"]),
+        "inferences": sum(model["inferences"] for model in state["models"]),
+        "sensor_to_tablet_ms": sensor_to_tablet(demo.folder / "truth.jsonl", demo.folder / "roster.json", arrivals)
+        if arrivals
+        else None,
+        "sensor_to_cloud_s": {"p50": found["arrival"]["p50_s"], "p99": found["arrival"]["p99_s"]},
+        **retraining(demo.retrained, demo.retrained_ns, state["models"]),
+        "models": [
+            {"name": m["name"], "version": m["version"], "active_since": m["active_since_ns"]} for m in state["models"]
+        ],
+        "gateway": {"cpu_s": state["cpu_s"], "rss_mb": state["rss_mb"]},
+        "versions": versions(demo.broker),
+    }
+
+
+def retraining(done: dict[str, Any] | None, done_ns: int | None, models: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what was retrained and how long its parts took; a part that did not take place took no time but null."""
+    if done is None or done_ns is None:
+        return {"retrained": None, "released_s": None, "activated_s": None}
+    new = done["version"] is not None
+    active = next((m for m in models if new and m["name"] == "effort" and m["version"] == done["version"]), None)
+    return {
+        "retrained": {
+            "data_set_version": done["data_set_version"],
+            "data_digest": done["data_digest"],
+            "trained_s": done["trained_s"] if new else None,
+            "version": done["version"],
+        },
+        "released_s": done["released_s"] if new else None,
+        "activated_s": (active["active_since_ns"] - done_ns) / NS_PER_S
+        if active and active["active_since_ns"]
+        else None,
+    }
 
 
 def percentiles(values: list[float]) -> dict[str, float | int | None]:

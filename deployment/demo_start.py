@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from demo_processes import Child, Children, DemoError, answers, check_port, free_port, python, run
+from demo_processes import Child, Children, DemoError, answers, free_port, python
 from demo_watch import HeadlessTablet
 from rich.console import Console
 
@@ -48,30 +48,39 @@ def start(demo: Demo) -> None:
     The gateway comes before the sensors: the broker keeps messages only for a client that has subscribed once.
     """
     begun = time.monotonic()
-    check_port(demo.options.port)
-    check_recordings(demo.options.recording)
-    broker_port, hci_port, cloud_port = start_broker(demo), free_port(), free_port()
     with ThreadPoolExecutor() as together:
-        roster = together.submit(
-            run, python("firmware_sim", "roster", *squad(demo), "--roster-out", str(demo.folder / "roster.json"))
-        )
-        set_up(demo)
-        roster.result()
-        release = together.submit(release_first_models, demo)
-        cloud = start_cloud(demo, cloud_port)
-        gateway = start_gateway(demo, broker_port=broker_port, cloud_port=cloud_port, hci_port=hci_port)
-        wait(demo, "cloud      ingest and release API", (demo.folder / "cloud-ready.json").exists, cloud)
-        wait(demo, "gateway    store, live path, tablet page", (demo.folder / "gateway-ready.json").exists, gateway)
-        demo.url = json.loads((demo.folder / "gateway-ready.json").read_text())["url"]
-        wait(demo, "links      broker and cloud", lambda: links_up(demo, "broker", "cloud"), gateway)
-        demo.tablet = HeadlessTablet(demo.url)
-        demo.tablet.start()
-        start_simulator(demo, broker_port, hci_port)
-        wait(demo, "radio      the gateway's adapter is on the squad's air", lambda: links_up(demo, "adapter"), gateway)
-        release.result()
+        try:
+            start_parts(demo, together)
+        except BaseException:
+            # What the other threads wait for has to end first, or leaving the pool would wait for it too.
+            demo.children.end_errands()
+            raise
     console.print(
         f"\nready in {time.monotonic() - begun:.1f} s   [bold]{demo.url}[/bold]   (Ctrl-C stops everything)\n"
     )
+
+
+def start_parts(demo: Demo, together: ThreadPoolExecutor) -> None:
+    """Start each part; what does not need another part runs in a thread beside it."""
+    broker_port, hci_port, cloud_port = start_broker(demo), free_port(), free_port()
+    roster = together.submit(
+        demo.children.run,
+        python("firmware_sim", "roster", *squad(demo), "--roster-out", str(demo.folder / "roster.json")),
+    )
+    set_up(demo)
+    roster.result()
+    release = together.submit(release_first_models, demo)
+    cloud = start_cloud(demo, cloud_port)
+    gateway = start_gateway(demo, broker_port=broker_port, cloud_port=cloud_port, hci_port=hci_port)
+    wait(demo, "cloud      ingest and release API", (demo.folder / "cloud-ready.json").exists, cloud)
+    wait(demo, "gateway    store, live path, tablet page", (demo.folder / "gateway-ready.json").exists, gateway)
+    demo.url = json.loads((demo.folder / "gateway-ready.json").read_text())["url"]
+    wait(demo, "links      broker and cloud", lambda: links_up(demo, "broker", "cloud"), gateway)
+    demo.tablet = HeadlessTablet(demo.url)
+    demo.tablet.start()
+    start_simulator(demo, broker_port, hci_port)
+    wait(demo, "radio      the gateway's adapter is on the squad's air", lambda: links_up(demo, "adapter"), gateway)
+    release.result()
 
 
 def start_broker(demo: Demo) -> int:
@@ -97,14 +106,16 @@ def start_broker(demo: Demo) -> int:
 def set_up(demo: Demo) -> None:
     """Make the cloud's folder with its keys, and enrol the gateway."""
     cloud = str(demo.folder / "cloud")
-    run(python("cloud", "setup", "--data-dir", cloud))
-    run(python("cloud", "enroll", GATEWAY, "--data-dir", cloud, "--out", str(demo.folder / "enrolment")))
+    demo.children.run(python("cloud", "setup", "--data-dir", cloud))
+    demo.children.run(python("cloud", "enroll", GATEWAY, "--data-dir", cloud, "--out", str(demo.folder / "enrolment")))
 
 
 def release_first_models(demo: Demo) -> None:
     """Sign the models that come with the project, so that the gateway fetches them."""
     for folder in sorted(p for p in (ROOT / "deployment" / "models").iterdir() if p.is_dir()):
-        run(python("cloud", "release", folder.name, "--from", str(folder), "--data-dir", str(demo.folder / "cloud")))
+        demo.children.run(
+            python("cloud", "release", folder.name, "--from", str(folder), "--data-dir", str(demo.folder / "cloud"))
+        )
 
 
 def start_cloud(demo: Demo, port: int) -> Child:
@@ -162,13 +173,6 @@ def squad(demo: Demo) -> list[str]:
     """Return the simulator's words for who trains."""
     recordings = [word for path in demo.options.recording for word in ("--recording", path)]
     return ["--seed", str(demo.options.seed), *(recordings or ["--athletes", str(demo.options.athletes)])]
-
-
-def check_recordings(paths: list[str]) -> None:
-    """Raise DemoError when a recording is not there."""
-    for path in paths:
-        if not Path(path).exists():
-            raise DemoError(f"no recording at {path}", "see: .venv/bin/sideline-sim run --help")
 
 
 def links_up(demo: Demo, *names: str) -> bool:

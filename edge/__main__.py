@@ -29,13 +29,14 @@ app = typer.Typer(
 _out = Console()
 _err = Console(stderr=True)
 
+Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="Port of the tablet page; 0 lets the system choose.")]
 Settings = Annotated[Path, typer.Option("--settings", "-s", help="Settings file (TOML).", show_default=True)]
 
 
 @app.command(epilog="Example: sideline-gateway run --settings gateway.toml --port 8080")
 def run(
     settings: Settings = Path("gateway.toml"),
-    port: Annotated[int | None, typer.Option(help="Port of the tablet page; 0 lets the system choose.")] = None,
+    port: Port = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the page answers.")] = None,
     record: Annotated[Path | None, typer.Option(help="Also write every frame to this file, for `replay`.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
@@ -53,8 +54,8 @@ def run(
 def replay(
     recording: Annotated[Path, typer.Argument(help="A file written by `run --record`.")],
     settings: Settings = Path("gateway.toml"),
-    speed: Annotated[float, typer.Option(help="Times real time; 0 is as fast as possible.")] = 1.0,
-    port: Annotated[int | None, typer.Option(help="Port of the tablet page; 0 lets the system choose.")] = None,
+    speed: Annotated[float, typer.Option(min=0.0, help="Times real time; 0 is as fast as possible.")] = 1.0,
+    port: Port = None,
     data_dir: Annotated[Path | None, typer.Option(help="Another folder for the data than the settings'.")] = None,
 ) -> None:
     """Play recorded frames through the whole gateway instead of listening to sensors."""

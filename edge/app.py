@@ -1,6 +1,7 @@
 """The composition root: builds every part of the gateway and runs them in one task group."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -31,9 +32,10 @@ from edge.sync.summaries import Summaries
 from edge.sync.uploader import Uploader
 from edge.ui.broadcast import Broadcast
 from edge.ui.hub import Hub
-from edge.ui.routes import create_app
+from edge.ui.routes import LOOPBACK, create_app
 from edge.ui.server import WebServer
 from shared.clock import Clock
+from shared.errors import StoreError
 from shared.readings import Readings
 from shared.roster import read_roster
 from shared.settings import read_secret
@@ -82,7 +84,11 @@ class Gateway:
         self._summaries = Summaries(settings, self._live, self._wearers, self._journal, clock)
         self._health = self._health_report()
         app = create_app(
-            self._hub, snapshot=self._snapshot, health=self._health.gather, on_seen=self._broadcast.on_seen
+            self._hub,
+            snapshot=self._snapshot,
+            health=self._health.gather,
+            on_seen=self._broadcast.on_seen,
+            local_only=settings.host in LOOPBACK,
         )
         self._web = WebServer(app, host=settings.host, port=settings.port)
 
@@ -92,8 +98,9 @@ class Gateway:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._storing.finish()
-        await self._journal.run(self._journal.outbox.fill)
+        await self._storing.finish(self._sources)
+        with contextlib.suppress(StoreError):  # the next start makes the batches
+            await self._journal.run(self._journal.outbox.fill)
         self._runner.close()
         self._journal.close()
 
@@ -146,7 +153,7 @@ class Gateway:
         return uploader, ModelUpdater(sync.url, self._data / "releases", Path(release.root_file))
 
     def _health_report(self) -> HealthReport:
-        radio, installer, lane = self._radio, self._installer, self._lane
+        radio, installer, lane, live = self._radio, self._installer, self._lane, self._live
         sources = Sources(
             journal=self._journal,
             intake=self._intake,
@@ -155,12 +162,14 @@ class Gateway:
             slots=lambda: installer.slots,
             links=self._links,
             radio=lambda: radio.links if radio else {},
+            strangers=lambda: radio.strangers if radio else {},
+            late=lambda: live.late,
             live_dropped=lambda: lane.dropped,
         )
         return HealthReport(self._settings.gateway, version("sideline"), sources, self._clock)
 
     def _links(self) -> Sequence[LinkStatus]:
-        links = [source.status for source in self._sources]
+        links = [self._storing.status, *(source.status for source in self._sources)]
         if self._uploader is not None:
             links.append(self._uploader.status)
         return [*links, self._installer.status] if self._updater else links
@@ -174,6 +183,7 @@ class Gateway:
 
     async def _snapshot(self) -> Snapshot:
         """Return everything that a tablet needs at its start."""
+        health = await self._health.gather()  # first: nothing may change between the rest and the sending
         session = self._settings.session
         return Snapshot(
             sent_ns=self._clock.utc_ns(),
@@ -187,6 +197,6 @@ class Gateway:
             athletes=[msgspec.convert(msgspec.structs.asdict(a), Athlete) for a in self._wearers.roster.athletes],
             tiles=self._live.tiles(with_trace=True),
             alerts=[self._live.alert_message(alert) for alert in self._live.alerts.values()],
-            health=await self._health.gather(),
+            health=health,
             ahead_step_s=AHEAD_STEP_S,
         )

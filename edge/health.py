@@ -1,6 +1,6 @@
 """What the health page shows, gathered from the parts that know it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,8 @@ class Sources:
     slots: Callable[[], dict[str, Slot]]
     links: Callable[[], Sequence[LinkStatus]]
     radio: Callable[[], dict[SensorId, SensorLink]]
+    strangers: Callable[[], Mapping[str, int]]
+    late: Callable[[], int]
     live_dropped: Callable[[], int]
 
 
@@ -86,15 +88,34 @@ class HealthReport:
                 commit_ms_p99=float(np.percentile(latencies, 99)) if latencies else None,
             ),
             quarantine=[
-                QuarantineEntry(sensor=sensor, reason=reason, count=count, last_ns=last_ns)
-                for sensor, reason, count, last_ns in await journal.quarantined()
+                *(
+                    QuarantineEntry(sensor=sensor, reason=reason, count=count, last_ns=last_ns)
+                    for sensor, reason, count, last_ns in await journal.quarantined()
+                ),
+                *self._strangers(now_ns),
             ],
             gaps=[
-                GapEntry(stream=stream, reason=reason, count=count, last_ns=last_ns)
-                for stream, reason, count, last_ns in await journal.gaps()
+                *(
+                    GapEntry(stream=stream, reason=reason, count=count, last_ns=last_ns)
+                    for stream, reason, count, last_ns in await journal.gaps()
+                ),
+                *self._late(now_ns),
             ],
             live_dropped=self._sources.live_dropped(),
         )
+
+    def _strangers(self, now_ns: int) -> list[QuarantineEntry]:
+        """Return the sensors on the air that nobody on the roster wears."""
+        heard = self._sources.strangers()
+        return [
+            QuarantineEntry(sensor=address, reason="unknown device on the air", count=count, last_ns=now_ns)
+            for address, count in heard.items()
+        ]
+
+    def _late(self, now_ns: int) -> list[GapEntry]:
+        """Return what came too late for the totals shown live; it is stored, and in the cloud's totals."""
+        late = self._sources.late()
+        return [GapEntry(stream="live", reason="too late for the totals", count=late, last_ns=now_ns)] if late else []
 
     def _sensors(self, now_ns: int) -> list[SensorHealth]:
         counts = self._sources.intake.counts

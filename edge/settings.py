@@ -1,18 +1,30 @@
 """The gateway's settings file (TOML). Every default stands here; an unknown key is an error that names its place."""
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
+from shared.errors import ConfigError
 from shared.ids import parse_gateway_id
 from shared.settings import read_settings
+
+# Smaller than this, a database with its indexes cannot hold what arrives while one batch waits for the cloud.
+_MIN_STORE_BYTES = 16 * 1024**2
+# The upper bounds keep out infinity and slips of the unit, nothing else.
+_MAX_S = 86_400.0
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=_MAX_S)]
+SecondsOrZero = Annotated[float, msgspec.Meta(ge=0, le=_MAX_S)]
+Metres = Annotated[float, msgspec.Meta(gt=0, le=1_000.0)]
 
 
 class MqttSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The broker that position tags publish to."""
 
     host: str = "127.0.0.1"
-    port: int = 1883
+    port: Port = 1883
     topics: tuple[str, ...] = ("sideline/tags/+/position",)
     username: str | None = None
     password_file: str | None = None
@@ -27,16 +39,16 @@ class BleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     adapter: str = "system"
-    slots: int = 30
+    slots: Annotated[int, msgspec.Meta(ge=1)] = 30
     """Connections the adapter can hold; common dongles hold 5 to 10."""
-    connect_timeout_s: float = 10.0
+    connect_timeout_s: Seconds = 10.0
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The local database. Readings are acknowledged after the commit, at most `commit_interval_ms` after arrival."""
 
-    commit_interval_ms: int = 50
-    max_bytes: int = 8 * 1024**3
+    commit_interval_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 50
+    max_bytes: Annotated[int, msgspec.Meta(ge=_MIN_STORE_BYTES)] = 8 * 1024**3
 
 
 class SyncSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,10 +56,10 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     url: str | None = None
     token_file: str = "token"  # noqa: S105  the name of a file, not a secret
-    batch_s: float = 30.0
-    summary_s: float = 10.0
-    timeout_s: float = 30.0
-    retry_cap_s: float = 300.0
+    batch_s: Seconds = 30.0
+    summary_s: Seconds = 10.0
+    timeout_s: Seconds = 30.0
+    retry_cap_s: Seconds = 300.0
 
 
 class ReleaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,8 +67,8 @@ class ReleaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     root_file: str | None = None
     """The release repository's first root metadata, handed over at enrolment; without it no models are fetched."""
-    poll_s: float = 60.0
-    shadow_s: float = 10.0
+    poll_s: Seconds = 60.0
+    shadow_s: SecondsOrZero = 10.0
     activate_in_session: bool = False
     """Let a model that passed its shadow run answer at once; otherwise it waits until no session runs."""
 
@@ -65,10 +77,10 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The training that is shown: its plan and its pitch."""
 
     name: str = "Training"
-    planned_minutes: float = 90.0
-    planned_distance_m: float = 6000.0
-    pitch_length_m: float = 105.0
-    pitch_width_m: float = 68.0
+    planned_minutes: Annotated[float, msgspec.Meta(gt=0, le=1_440.0)] = 90.0
+    planned_distance_m: Annotated[float, msgspec.Meta(gt=0, le=1_000_000.0)] = 6000.0
+    pitch_length_m: Metres = 105.0
+    pitch_width_m: Metres = 68.0
 
 
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,8 +94,8 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     variable: str
     on: float
     off: float
-    dwell_s: float
-    cool_down_s: float = 120.0
+    dwell_s: SecondsOrZero
+    cool_down_s: SecondsOrZero = 120.0
     severity: str = "banner"
 
 
@@ -102,7 +114,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     data_dir: str = "data"
     roster_file: str = "roster.json"
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8080
+    """Port of the tablet page; 0 lets the system choose."""
     mqtt: MqttSettings | None = None
     ble: BleSettings | None = None
     store: StoreSettings = StoreSettings()
@@ -119,6 +132,10 @@ def load(path: Path) -> GatewaySettings:
     """
     settings = read_settings(path, GatewaySettings)
     parse_gateway_id(settings.gateway)
+    rules = [rule.rule for rule in settings.alerts]
+    for rule in rules:
+        if rules.count(rule) > 1:
+            raise ConfigError(str(path), f"alerts: rule {rule} stands twice")
     base = path.resolve().parent
 
     def absolute(name: str) -> str:

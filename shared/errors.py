@@ -10,7 +10,8 @@ SidelineError
 ├── SyncError              an upload did not end in a receipt
 │   ├── LinkDown           nobody answered
 │   ├── ServerBusy         429 or 503: come back after `retry_after_s`
-│   └── BatchRefused       the cloud will not take this batch as it is
+│   ├── BatchTooLarge      413: cut it in two
+│   └── BatchRefused       whoever answered gave no receipt
 └── ModelError             a model cannot run here
     ├── ModelUntrusted     signature, digest or metadata is wrong
     ├── ModelIncompatible  feature set, shape, golden vectors or output do not fit
@@ -98,8 +99,14 @@ class ServerBusy(SyncError):
         self.retry_after_s = retry_after_s
 
 
+class BatchTooLarge(SyncError):
+    """The cloud, or something before it, takes only smaller bodies."""
+
+
 class BatchRefused(SyncError):
-    """The cloud will not take this batch: `status` and `code` as it answered."""
+    """Whoever answered gave no receipt: a wrong token, a wrong address, a login page; the batch itself may be fine."""
+
+    retryable = True
 
     def __init__(self, status: int, code: str) -> None:
         super().__init__(f"refused ({status}): {code}")

@@ -6,10 +6,19 @@ from typing import TextIO
 
 import structlog
 
+from shared.errors import ConfigError
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
 
 def configure(*, level: str = "info", json: bool = False, stream: TextIO = sys.stderr) -> None:
-    """Set up logging for the process; `json` writes one object a line for machines."""
-    threshold = logging.getLevelNamesMapping()[level.upper()]
+    """Set up logging for the process; `json` writes one object a line for machines.
+
+    Raises: ConfigError when there is no such level.
+    """
+    threshold = _LEVELS.get(level.lower())
+    if threshold is None:
+        raise ConfigError("log level", f"{level!r} is not {', '.join(_LEVELS)}")
     logging.basicConfig(level=logging.WARNING, stream=stream, force=True)
     structlog.configure(
         processors=[

@@ -1,6 +1,6 @@
 """What sensors send and what it means: Frame (bytes as received), Readings (numpy columns), Quality, Gap."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag
 
 import numpy as np
@@ -60,6 +60,17 @@ class Readings:
     def column(self, quantity: str) -> NDArray[np.float64]:
         """Return the column of `quantity`, float64[n]."""
         return self.values[:, STREAMS[self.stream].column(quantity)]
+
+
+def cut(block: Readings, part: slice) -> Readings:
+    """Return some of a block's readings."""
+    return replace(
+        block,
+        sequence=block.sequence[part],
+        time_ns=block.time_ns[part],
+        values=block.values[part],
+        quality=block.quality[part],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

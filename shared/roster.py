@@ -9,7 +9,7 @@ from shared.ids import BALL, parse_athlete_id, parse_sensor_id
 
 
 class RosterAthlete(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One athlete. `sex` selects the TRIMP constants; `hr_rest_bpm` and `hr_max_bpm` are measured values."""
+    """One athlete; `team` is 0 or 1, `sex` selects the TRIMP constants, `hr_rest_bpm` and `hr_max_bpm` are measured."""
 
     athlete: str
     number: int
@@ -62,6 +62,8 @@ def _check(roster: Roster, where: str) -> None:
         if name in known:
             raise ConfigError(where, f"athlete {name} stands twice")
         known[name] = True
+        if athlete.team not in (0, 1):
+            raise ConfigError(where, f"athlete {name}: team must be 0 or 1")
         if athlete.sex not in ("m", "f"):
             raise ConfigError(where, f"athlete {name}: sex must be 'm' or 'f' (it selects the TRIMP constants)")
         if not 20 <= athlete.hr_rest_bpm < athlete.hr_max_bpm <= 250:

@@ -7,8 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shared.clock import NS_PER_S
-from shared.ids import AthleteId
+from shared.ids import AthleteId, SensorId
+from shared.quantities import STREAMS
 from shared.readings import Readings
+
+PATIENCE_NS = 15 * NS_PER_S
+"""How long a window waits for one of its athlete's streams: a tag's clock may be seconds slow, a silent one is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +54,10 @@ def merge(blocks: Sequence[Readings]) -> Readings:
 class Windower:
     """Cuts readings into tumbling windows of `size_ns` per athlete.
 
-    A window closes when the athlete's newest reading, or `advance`, is `lateness_ns` past its end. What comes for a
-    closed window is counted in `late` and left out: totals shown live are never rewritten silently; the cloud, which
-    reads whole sessions, includes it.
+    A window closes when every stream of the athlete is `lateness_ns` past its end. A stream more than PATIENCE_NS
+    behind the athlete's newest reading is not waited for, nor one of under a reading per window (battery). What comes
+    for a closed window is counted in `late` and left out: totals shown live are never rewritten silently; the cloud,
+    which reads whole sessions, includes it.
     """
 
     def __init__(self, *, size_ns: int = NS_PER_S, lateness_ns: int = NS_PER_S) -> None:
@@ -60,19 +65,46 @@ class Windower:
         self._lateness_ns = lateness_ns
         self._pending: dict[AthleteId, dict[int, list[Readings]]] = defaultdict(dict)
         self._closed: dict[AthleteId, int] = {}
-        self._newest_ns: dict[AthleteId, int] = {}
+        self._newest_ns: dict[AthleteId, dict[tuple[SensorId, str], int]] = defaultdict(dict)
         self.late = 0
 
     @property
     def delay_ns(self) -> int:
         """How far closed windows lie behind the newest reading at most; what came since is not missing yet."""
-        return 2 * self._size_ns + self._lateness_ns
+        return 2 * self._size_ns + self._wait_ns
 
-    def push(self, block: Readings) -> list[Window]:
-        """Take a block and return the windows that it closes, oldest first; a block of nobody is passed over."""
-        athlete = block.athlete
-        if athlete is None or not len(block):
-            return []
+    @property
+    def _wait_ns(self) -> int:
+        return max(PATIENCE_NS, self._lateness_ns)
+
+    def push(self, *blocks: Readings) -> list[Window]:
+        """Take blocks that came together and return the windows that they close, each athlete's oldest first.
+
+        A block of nobody is passed over.
+        """
+        athletes: dict[AthleteId, None] = {}
+        for block in blocks:
+            if block.athlete is not None and len(block):
+                self._file(block.athlete, block)
+                athletes[block.athlete] = None
+        windows: list[Window] = []
+        for athlete in athletes:
+            last = (self._reached_ns(athlete) - self._lateness_ns) // self._size_ns - 1
+            if last > self._closed.get(athlete, -1):  # mostly not: no further window is over
+                windows += self._close(athlete, last)
+        return windows
+
+    def advance(self, now_ns: int) -> list[Window]:
+        """Return the windows that nothing is waited for any more, also those of athletes who fell silent."""
+        last = (now_ns - self._wait_ns) // self._size_ns - 1
+        return [window for athlete in list(self._pending) for window in self._close(athlete, last)]
+
+    def flush(self) -> list[Window]:
+        """Return all that is pending, at the end of a recording."""
+        return [window for athlete in list(self._pending) for window in self._close(athlete, None)]
+
+    def _file(self, athlete: AthleteId, block: Readings) -> None:
+        """Put a block's readings into the windows that they belong to."""
         closed = self._closed.get(athlete, -1)
         pending = self._pending[athlete]
         for index, part in self._split(block):
@@ -80,20 +112,18 @@ class Windower:
                 self.late += len(part)
             else:
                 pending.setdefault(index, []).append(part)
-        newest = max(int(block.time_ns.max()), self._newest_ns.get(athlete, 0))
-        self._newest_ns[athlete] = newest
-        last = (newest - self._lateness_ns) // self._size_ns - 1
-        if last <= closed:  # the usual case, answered at once: no further window is over
-            return []
-        return self._close(athlete, newest)
+        newest = self._newest_ns[athlete]
+        key = (block.sensor, block.stream)
+        newest[key] = max(int(block.time_ns.max()), newest.get(key, 0))
 
-    def advance(self, now_ns: int) -> list[Window]:
-        """Return the windows that end `lateness_ns` or more before `now_ns`, also of athletes who fell silent."""
-        return [window for athlete in list(self._pending) for window in self._close(athlete, now_ns)]
+    def _reached_ns(self, athlete: AthleteId) -> int:
+        """Return the time that all of the athlete's streams that are waited for have reached."""
+        newest = self._newest_ns[athlete]
+        waited = [time_ns for (_, stream), time_ns in newest.items() if self._is_steady(stream)] or newest.values()
+        return min(time_ns for time_ns in waited if time_ns >= max(waited) - PATIENCE_NS)
 
-    def flush(self) -> list[Window]:
-        """Return all that is pending, at the end of a recording."""
-        return [window for athlete in list(self._pending) for window in self._close(athlete, None)]
+    def _is_steady(self, stream: str) -> bool:
+        return STREAMS[stream].rate_hz * self._size_ns >= NS_PER_S
 
     def _split(self, block: Readings) -> list[tuple[int, Readings]]:
         """Return the parts of a block by window number."""
@@ -102,12 +132,12 @@ class Windower:
         indices = block.time_ns // self._size_ns
         return [(int(index), _select(block, indices == index)) for index in np.unique(indices)]
 
-    def _close(self, athlete: AthleteId, watermark_ns: int | None) -> list[Window]:
+    def _close(self, athlete: AthleteId, last: int | None) -> list[Window]:
+        """Close the windows up to number `last`, or all."""
         pending = self._pending[athlete]
-        if watermark_ns is None:
+        if last is None:
             ready = sorted(pending)
         else:
-            last = (watermark_ns - self._lateness_ns) // self._size_ns - 1
             ready = sorted(index for index in pending if index <= last)
             self._closed[athlete] = max(last, self._closed.get(athlete, -1))
         return [self._window(athlete, index, pending.pop(index)) for index in ready]

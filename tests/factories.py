@@ -173,6 +173,25 @@ def _flat() -> list[onnx.NodeProto]:
     ]
 
 
+def _renamed() -> list[onnx.NodeProto]:
+    return [helper.make_node("MatMul", ["features", "w"], ["speed"])]
+
+
+def _two_columns() -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("MatMul", ["features", "w"], ["column"]),
+        helper.make_node("Concat", ["column", "column"], ["prediction"], axis=1),
+    ]
+
+
+def _two_rows() -> list[onnx.NodeProto]:
+    """Right on golden vectors of two rows, two answers for a single row."""
+    return [
+        helper.make_node("MatMul", ["features", "w"], ["column"]),
+        helper.make_node("Expand", ["column", "two_rows"], ["prediction"]),
+    ]
+
+
 def _slow() -> list[onnx.NodeProto]:
     """Some milliseconds of matrix products that no optimizer can leave out."""
     nodes = [
@@ -195,25 +214,33 @@ BODIES: dict[str, Callable[[], list[onnx.NodeProto]]] = {
     "nan_below_zero": _nan_below_zero,
     "always_nan": _always_nan,
     "flat": _flat,
+    "renamed": _renamed,
+    "two_columns": _two_columns,
+    "two_rows": _two_rows,
     "slow": _slow,
 }
 
 
 def onnx_bytes(*, slope: float = 1.0, body: str = "linear") -> bytes:
     """Return a real model of the effort model's shape: prediction [N, 1] = slope * sum of the features."""
-    constants = {"w": np.full((INPUTS, 1), slope, np.float32)}
+    constants: dict[str, NDArray[Any]] = {"w": np.full((INPUTS, 1), slope, np.float32)}
+    if body == "two_rows":
+        constants["two_rows"] = np.array([2, 1], np.int64)
     if body == "slow":
         constants |= {
             "wide": np.full((INPUTS, 256), 1e-3, np.float32),
             "square": np.full((256, 256), 1e-3, np.float32),
             "zero": np.zeros((), np.float32),
         }
-    shape: list[str | int | None] = ["N"] if body == "flat" else ["N", 1]
+    shape: list[str | int | None] = ["N"] if body == "flat" else ["N", "columns" if body == "two_columns" else 1]
+    if body == "two_rows":
+        shape = [None, 1]
+    nodes = BODIES[body]()
     graph = helper.make_graph(
-        BODIES[body](),
+        nodes,
         "effort",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", INPUTS])],
-        [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, shape)],
         [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

@@ -98,11 +98,17 @@ def check_releasable(card: ModelCard, model: bytes) -> None:
 
     Raises: ModelIncompatible.
     """
-    feature_set(card.feature_set, card.feature_hash)
+    features = feature_set(card.feature_set, card.feature_hash)
     check_golden(model, card)
     metric = PRIMARY_METRIC.get(card.name)
     if metric is None:
         raise ModelIncompatible(f"no primary metric is known for a model named {card.name}")
+    features.check_names(card.name, card.inputs, card.outputs)
+    for vector in card.golden:
+        features.check_shapes(
+            {name: value.array() for name, value in vector.inputs.items()},
+            {name: value.array() for name, value in vector.outputs.items()},
+        )
     reached, baseline = card.metrics.get(metric), card.baseline.get(metric)
     if reached is None or baseline is None:
         raise ModelIncompatible(f"{card.name} {card.version}: the card does not compare {metric} with a baseline")

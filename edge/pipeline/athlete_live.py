@@ -4,8 +4,6 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from edge.messages import Cause, Tile
 from shared.clock import NS_PER_S
 from shared.features import athlete as effort
@@ -19,7 +17,9 @@ from shared.windows import Window
 TRACE_S = 60
 HEART_LOST_NS = 10 * NS_PER_S
 _SPEED_SPAN_NS = NS_PER_S // 2
-_IMPLAUSIBLE = np.uint8(Quality.IMPLAUSIBLE)
+# Of a block, no more readings than this can still be seen: the trace holds a minute of one a second.
+_SHOWN_READINGS = TRACE_S
+_IMPLAUSIBLE = int(Quality.IMPLAUSIBLE)
 
 
 @dataclass(slots=True)
@@ -53,22 +53,21 @@ class AthleteLive:
         self.effort_state = effort.start(self.profile)
 
     def take(self, block: Readings) -> None:
-        """Take the newest reading of a block that has just come."""
-        newest = int(block.time_ns.argmax()) if len(block) > 1 else 0
-        time_ns, sequence = int(block.time_ns[newest]), int(block.sequence[newest])
-        if block.quality[newest] & _IMPLAUSIBLE:
+        """Take the newest readings of a block that has just come."""
+        newest = slice(-_SHOWN_READINGS, None)
+        take = {"heart_rate": self._take_heart_rate, "position": self._take_position}.get(block.stream)
+        if take is None:
             return
-        if block.stream == "heart_rate" and time_ns >= (self.hr_ns or 0):
-            contact = float(block.values[newest, 1])
-            self.contact = None if math.isnan(contact) else bool(contact)
-            if self.contact is False:
-                return
-            self.hr_bpm, self.hr_ns, self.hr_seq = float(block.values[newest, 0]), time_ns, sequence
-            self._remember(time_ns // NS_PER_S, self.hr_bpm)
-        elif block.stream == "position" and time_ns >= (self.position_ns or 0):
-            self.position_ns, self.position_seq = time_ns, sequence
-            self.path.append((time_ns, float(block.values[newest, 0]), float(block.values[newest, 1])))
-            self.speed_mps = self._speed()
+        rows = zip(
+            block.time_ns[newest].tolist(),
+            block.sequence[newest].tolist(),
+            block.values[newest].tolist(),
+            block.quality[newest].tolist(),
+            strict=True,
+        )
+        for time_ns, sequence, values, quality in rows:
+            if not quality & _IMPLAUSIBLE:
+                take(time_ns, sequence, values)
 
     def close(self, window: Window) -> None:
         """Take a window that has closed: totals and model inputs move on."""
@@ -127,6 +126,21 @@ class AthleteLive:
             attention_cause=self.attention_cause,
             trace_bpm=trace,
         )
+
+    def _take_heart_rate(self, time_ns: int, sequence: int, values: list[float]) -> None:
+        if time_ns < (self.hr_ns or 0):
+            return
+        self.contact = None if math.isnan(values[1]) else bool(values[1])
+        if self.contact is not False:
+            self.hr_bpm, self.hr_ns, self.hr_seq = values[0], time_ns, sequence
+            self._remember(time_ns // NS_PER_S, self.hr_bpm)
+
+    def _take_position(self, time_ns: int, sequence: int, values: list[float]) -> None:
+        if time_ns < (self.position_ns or 0):
+            return
+        self.position_ns, self.position_seq = time_ns, sequence
+        self.path.append((time_ns, values[0], values[1]))
+        self.speed_mps = self._speed()
 
     def _speed(self) -> float | None:
         """Return the mean speed over the last half second of path, or None without one."""

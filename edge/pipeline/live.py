@@ -1,7 +1,9 @@
 """The live path: blocks of readings in, tiles, map and alerts out, models in between."""
 
 import secrets
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from shared.features.athlete import ATHLETE_EFFORT
 from shared.features.team import BALL_TEAM, RATE_HZ, TeamHistory
 from shared.ids import BALL, AthleteId
 from shared.readings import Readings
-from shared.windows import Windower
+from shared.windows import Windower, merge
 
 EFFORT = "effort"
 TRAJECTORY = "trajectory"
@@ -42,28 +44,42 @@ class Live:
         self._variables = {rule.rule: rule.variable for rule in rules}
         self._runner = runner
         self._clock = clock
-        self._windower = Windower()
-        profiles = wearers.profiles()
-        self.athletes = {
-            athlete: AthleteLive(profile=profile, plan_m=session.planned_distance_m)
-            for athlete, profile in profiles.items()
-        }
-        teams = {AthleteId(a.athlete): a.team for a in wearers.roster.athletes}
-        self._team = TeamHistory({**teams, BALL: BALL_TEAM})
-        self._rule_states: dict[tuple[str, AthleteId], RuleState] = {}
+        self._profiles = wearers.profiles()
+        self._plan_m = session.planned_distance_m
+        self._teams = {**{AthleteId(a.athlete): a.team for a in wearers.roster.athletes}, BALL: BALL_TEAM}
+        self._late_before = 0
         self._active: dict[tuple[str, AthleteId], Alert] = {}
+        self._start()
+
+    @property
+    def late(self) -> int:
+        """Readings that came too late for the live totals."""
+        return self._late_before + self._windower.late
+
+    def begin_session(self) -> list[Alert]:
+        """Forget the session so far; return the alerts that end with it."""
+        now_ns = self._clock.utc_ns()
+        ended = [replace(alert, ended_ns=now_ns) for alert in self._active.values()]
+        self._late_before = self.late
+        self._start()
+        return ended
+
+    def _start(self) -> None:
+        self._windower = Windower()
+        self.athletes = {
+            athlete: AthleteLive(profile=profile, plan_m=self._plan_m) for athlete, profile in self._profiles.items()
+        }
+        self._team = TeamHistory(self._teams)
+        self._rule_states: dict[tuple[str, AthleteId], RuleState] = {}
+        self._active = {}
         self.alerts: dict[str, Alert] = {}
         self.seen: set[str] = set()
         self.newest_ns = 0
         self.changed: set[AthleteId] = set()
 
-    @property
-    def late(self) -> int:
-        """Readings that came too late for the live totals."""
-        return self._windower.late
-
     def take(self, blocks: Sequence[Readings]) -> None:
         """Take blocks that have just come."""
+        worn: list[Readings] = []
         for block in blocks:
             if block.stream == "position":
                 self._team.push(block)
@@ -73,12 +89,16 @@ class Live:
             live.take(block)
             self.newest_ns = max(self.newest_ns, int(block.time_ns.max()))
             self.changed.add(live.profile.athlete)
-            for window in self._windower.push(block):
-                live.close(window)
+            worn.append(block)
+        for window in self._windower.push(*worn):
+            self.athletes[window.athlete].close(window)
 
     def restore(self, blocks: Sequence[Readings]) -> None:
         """Take what an earlier run of this session stored, so that totals go on where they were."""
-        self.take(blocks)
+        together: dict[tuple[object, ...], list[Readings]] = defaultdict(list)
+        for block in blocks:
+            together[block.sensor, block.stream, block.origin, block.athlete].append(block)
+        self.take([merge(parts) for parts in together.values()])
         self.changed.clear()
 
     def refresh(self) -> None:
@@ -189,7 +209,7 @@ class Live:
                 time_ns=now_ns,
             )
             for athlete, live in self.athletes.items()
-            for metric, value in live.metrics.values(until_ns=now_ns).items()
+            for metric, value in live.metrics.values(until_ns=now_ns - self._windower.delay_ns).items()
             if value.coverage
         ]
 
@@ -208,17 +228,7 @@ class Live:
             )
             self._active[key] = alert
         else:
-            begun = self._active.pop(key)
-            alert = Alert(
-                alert=begun.alert,
-                athlete=athlete,
-                rule=begun.rule,
-                severity=begun.severity,
-                cause=begun.cause,
-                why=begun.why,
-                started_ns=begun.started_ns,
-                ended_ns=now_ns,
-            )
+            alert = replace(self._active.pop(key), ended_ns=now_ns)
         self.alerts[alert.alert] = alert
         current = next((a for (_, who), a in self._active.items() if who == athlete), None)
         live.attention = current.why if current else None

@@ -1,24 +1,34 @@
 """Who wears which sensor, at a time."""
 
+import re
 from collections import defaultdict
+
+import msgspec
 
 from shared.ids import AthleteId, SensorId
 from shared.metrics.base import Profile
 from shared.roster import Roster
+
+# A Bluetooth address, or the UUID that macOS gives in its place: people write both in either case. Names of tags differ
+# by case.
+_ADDRESS = re.compile(r"([0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
 
 
 class Wearers:
     """Looks up a roster; assignments hold from their time until the sensor's next one."""
 
     def __init__(self, roster: Roster) -> None:
-        self._roster = roster
+        self._roster = msgspec.structs.replace(
+            roster,
+            assignments=[msgspec.structs.replace(a, sensor=_as_heard(a.sensor)) for a in roster.assignments],
+        )
         self._history: dict[SensorId, list[tuple[int, AthleteId]]] = defaultdict(list)
-        for assignment in sorted(roster.assignments, key=lambda a: a.from_ns):
+        for assignment in sorted(self._roster.assignments, key=lambda a: a.from_ns):
             self._history[SensorId(assignment.sensor)].append((assignment.from_ns, AthleteId(assignment.athlete)))
 
     @property
     def roster(self) -> Roster:
-        """The roster as read."""
+        """The roster as read, Bluetooth addresses in capitals as the radio reports them."""
         return self._roster
 
     def is_known(self, sensor: SensorId) -> bool:
@@ -42,3 +52,7 @@ class Wearers:
             )
             for a in self._roster.athletes
         }
+
+
+def _as_heard(sensor: str) -> str:
+    return sensor.upper() if _ADDRESS.fullmatch(sensor) else sensor

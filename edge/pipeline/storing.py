@@ -1,12 +1,14 @@
 """The durable lane: frames become readings, are committed in groups, and only then acknowledged to their source."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.lanes import Lane, Policy
+from edge.links import Link, LinkStatus
 from edge.pipeline.intake import Intake
 from edge.sensors.base import Rejected
 from edge.settings import StoreSettings
@@ -14,20 +16,22 @@ from edge.sources.base import Delivery, Source
 from edge.sources.replay import FrameRecorder
 from edge.store.journal import Journal
 from shared.clock import NS_PER_MS, NS_PER_S, Clock
-from shared.errors import StoreError
+from shared.errors import StoreError, StoreFull
 from shared.ids import SensorId
-from shared.log import FailureLog, get_logger
+from shared.log import get_logger
 from shared.readings import Gap, Readings
 
 _log = get_logger("store")
 # Batches of frames that wait for the writer; a full lane stops the intake, which leaves MQTT messages with the broker.
 _WAITING_BATCHES = 256
 _RETRY_S = 1.0
+# What a full store deletes at once: a few minutes of commits, all of it in the outbox already.
+_RECLAIMED_CHUNKS = 5000
 # Frames that come within this time are decoded together: numpy's cost is by batch, not by frame.
 _TOGETHER_S = 0.005
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Batch:
     source: Source
     deliveries: Sequence[Delivery]
@@ -58,20 +62,20 @@ class Storing:
         self._held: list[_Batch] = []
         self._gaps: list[Gap] = []
         self._committing: asyncio.Task[None] | None = None
-        self._failures = FailureLog(_log, "readings cannot be stored")
+        self._between: list[_Batch] = []
+        """Decoded, and waiting for room in the lane."""
+        self._link = Link("store", "readings cannot be stored", _log, clock)
+        self._link.answered()
 
     async def take_from(self, source: Source) -> None:
         """Pass a source's frames on until cancelled: to the live lane at once, to the durable lane when it has room."""
         while True:
-            deliveries = await source.receive()
-            frames = [delivery.frame for delivery in deliveries]
-            if self._recorder is not None:
-                self._recorder.write(frames)
-            blocks, rejected = self._intake.take(frames)
-            if blocks:
-                self._live.offer(blocks)
-            batch = _Batch(source=source, deliveries=deliveries, blocks=blocks, rejected=rejected)
+            batch = self._decode(source, await source.receive())
+            if batch.blocks:
+                self._live.offer(batch.blocks)
+            self._between.append(batch)
             await self._lane.put(batch)
+            self._between.remove(batch)
             await self._clock.sleep(_TOGETHER_S)
 
     async def store(self) -> None:
@@ -88,20 +92,26 @@ class Storing:
                 # A commit that is cancelled half-way would leave it open whether the readings are stored.
                 await asyncio.shield(self._committing)
             except StoreError as exc:
-                self._failures.failed(str(exc))
-                await self._clock.sleep(_RETRY_S)
+                self._link.failed(str(exc))
+                if not await self._make_room(exc):
+                    await self._clock.sleep(_RETRY_S)
                 continue
-            self._failures.recovered()
+            self._link.answered()
             spent_ns = self._clock.mono_ns() - started_ns
             if spent_ns < self._interval_ns:
                 await self._clock.sleep((self._interval_ns - spent_ns) / NS_PER_S)
 
-    async def finish(self) -> None:
-        """Store what is still on its way; for use after everything else has stopped."""
+    async def finish(self, sources: Sequence[Source] = ()) -> None:
+        """Store what is still on its way, and what waits in `sources`; for use after everything else has stopped."""
         if self._committing is not None:
             await asyncio.wait({self._committing})
         if len(self._lane):
             self._held += await self._lane.take_all()
+        self._held += [batch for batch in self._between if batch not in self._held]
+        for source in sources:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0):  # only what has come already
+                    self._held.append(self._decode(source, await source.receive()))
         if self._held:
             try:
                 await self._write()
@@ -110,13 +120,43 @@ class Storing:
         if self._recorder is not None:
             self._recorder.close()
 
+    @property
+    def status(self) -> LinkStatus:
+        """Whether readings are being stored."""
+        return self._link.status
+
+    def _decode(self, source: Source, deliveries: Sequence[Delivery]) -> _Batch:
+        frames = [delivery.frame for delivery in deliveries]
+        if self._recorder is not None:
+            self._recorder.write(frames)
+        blocks, rejected = self._intake.take(frames)
+        return _Batch(source=source, deliveries=deliveries, blocks=blocks, rejected=rejected)
+
+    async def _make_room(self, exc: StoreError) -> bool:
+        """Return whether a full store got room by deleting the oldest chunks that stand in the outbox already."""
+        if not isinstance(exc, StoreFull):
+            return False
+        try:
+            return await self._journal.run(self._journal.outbox.reclaim, _RECLAIMED_CHUNKS) > 0
+        except StoreError:
+            return False
+
     def record_drops(self, dropped: Counter[SensorId]) -> None:
         """Take a source's counts of given-up frames; they become gap records with the next commit."""
         now_ns = self._clock.utc_ns()
         for sensor, count in dropped.items():
-            reason = "store could not keep up"
+            known = next((gap for gap in self._gaps if gap.sensor == sensor), None)
+            if known is not None:  # not stored yet: one record tells both
+                self._gaps.remove(known)
             self._gaps.append(
-                Gap(sensor=sensor, stream="all", from_ns=now_ns, to_ns=now_ns, count=count, reason=reason)
+                Gap(
+                    sensor=sensor,
+                    stream="all",
+                    from_ns=known.from_ns if known else now_ns,
+                    to_ns=now_ns,
+                    count=count + (known.count if known else 0),
+                    reason="store could not keep up",
+                )
             )
         dropped.clear()
 
@@ -127,6 +167,6 @@ class Storing:
         gaps = list(self._gaps)
         await self._journal.append(blocks, rejected, gaps)
         self._held = []
-        del self._gaps[: len(gaps)]
+        self._gaps = [gap for gap in self._gaps if gap not in gaps]
         for batch in held:
             batch.source.acknowledge(batch.deliveries)

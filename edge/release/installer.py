@@ -1,23 +1,24 @@
 """Brings the models that the channel names into their slots, one step at a time, and back when they misbehave."""
 
 import asyncio
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from edge.inference.gate import check_in_subprocess
+from edge.inference.gate import Verdict, check_in_subprocess
 from edge.inference.runner import Runner, RunStats
-from edge.inference.session import load_model
+from edge.inference.session import LoadedModel, load_model
 from edge.links import Link, LinkStatus
 from edge.release import slots
 from edge.release.slots import Slot
 from edge.release.updater import ModelUpdater
 from edge.settings import ReleaseSettings
 from shared.clock import Clock
-from shared.errors import LinkDown, ModelError, ModelTooSlow, ModelUntrusted
+from shared.errors import LinkDown, ModelError, ModelTooSlow, ModelUntrusted, StoreError
 from shared.log import get_logger
 
 _log = get_logger("release")
@@ -38,6 +39,7 @@ class Installer:
         clock: Clock,
         *,
         session_runs: Callable[[], bool],
+        check: Callable[[Path], Awaitable[Verdict]] = check_in_subprocess,
     ) -> None:
         self._settings = settings
         self._folder = folder
@@ -45,10 +47,12 @@ class Installer:
         self._runner = runner
         self._clock = clock
         self._session_runs = session_runs
+        self._check = check
         self._link = Link("releases", "release repository is not usable", _log, clock)
         self._state_file = folder / "slots.json"
         self._installing: set[str] = set()
         self._fetching = asyncio.Lock()
+        self._writing = asyncio.Lock()
         self.slots: dict[str, Slot] = {}
 
     @property
@@ -67,8 +71,12 @@ class Installer:
                 _log.error("slot states are damaged, starting with empty slots", problem=str(exc))
                 known = []
             self.slots = {slot.name: slots.resumed(slot) for slot in known}
-        for slot in list(self.slots.values()):
-            self._load(slot)
+        known_slots = dict(self.slots)
+        for slot in known_slots.values():
+            self._resume(slot)
+        if self.slots != known_slots:
+            with self._disk_reported():
+                self._write(self._states())
 
     async def watch_channel(self) -> None:
         """Ask the repository again and again until cancelled; models are installed side by side."""
@@ -84,7 +92,7 @@ class Installer:
             for slot in list(self.slots.values()):
                 stats = self._runner.stats(slot.name)
                 if slot.active and stats and stats.failures:
-                    self._revert(slot, stats.problem or "failed on live data")
+                    await self._revert(slot.name, stats.problem or "failed on live data")
 
     async def _poll(self, tasks: asyncio.TaskGroup) -> None:
         if self._updater is None:
@@ -92,7 +100,7 @@ class Installer:
         try:
             async with self._fetching:
                 channel = await asyncio.to_thread(self._updater.channel)
-        except (LinkDown, ModelUntrusted) as exc:
+        except (LinkDown, ModelUntrusted, StoreError) as exc:
             self._link.failed(str(exc))
             return
         self._link.answered()
@@ -102,37 +110,43 @@ class Installer:
                 tasks.create_task(self._install(self._updater, name, version), name=f"install {name}")
 
     async def _install(self, updater: ModelUpdater, name: str, version: str) -> None:
-        """Fetch, check, shadow and activate one version; whatever it fails at refuses it with the reason."""
+        """Fetch, check, shadow and activate one version; whatever it fails at refuses it with the reason.
+
+        What is not the model's fault (link, disk, a machine too busy) leaves the slot as it was.
+        """
         folder = self._folder / name / version
         try:
             async with self._fetching:  # the trusted metadata on disk has one writer
                 await asyncio.to_thread(updater.fetch, name, version, folder)
-            self._save(slots.offered(self._slot(name), version))
-            verdict = await check_in_subprocess(folder)
+            await self._save(slots.offered(self._slot(name), version))
+            verdict = await self._check(folder)
             if not verdict.passed:
                 raise ModelUntrusted(verdict.reason)
-            self._save(slots.checked(self._slot(name), version))
-            await self._shadow(name, version, folder)
-        except LinkDown as exc:
-            self._link.failed(str(exc))  # tried again at the next poll
+            await self._save(slots.checked(self._slot(name), version))
+            await self._shadow(name, version)
+        except (LinkDown, StoreError, OSError) as exc:
+            self._link.failed(f"{name} {version}: {exc}")  # tried again at the next poll
         except ModelError as exc:
             _log.warning("model refused", model=name, version=version, reason=exc.reason)
             self._runner.end_shadow(name)
-            self._save(slots.refused(self._slot(name), version, exc.reason))
             if version != self._slot(name).previous:
-                shutil.rmtree(folder, ignore_errors=True)
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await self._save(slots.refused(self._slot(name), version, exc.reason))
         finally:
+            self._runner.end_shadow(name)
+            # In memory only: on disk, the next start does the same.
+            self.slots[name] = slots.resumed(self._slot(name))
             self._installing.discard(name)
 
-    async def _shadow(self, name: str, version: str, folder: Path) -> None:
+    async def _shadow(self, name: str, version: str) -> None:
         """Run the candidate beside the active version, then let it answer.
 
         Raises: ModelError when it failed on live data or was over its budget there.
         """
-        model = await asyncio.to_thread(load_model, folder)
+        model = await asyncio.to_thread(self._load, name, version)
         if self._session_runs():
-            self._save(slots.shadowing(self._slot(name), version))
             stats = self._runner.shadow(model)
+            await self._save(slots.shadowing(self._slot(name), version))
             await self._clock.sleep(self._settings.shadow_s)
             while self._must_go_on(name, stats):
                 await self._clock.sleep(_WATCH_S)
@@ -144,7 +158,7 @@ class Installer:
             if latency_ms is not None and latency_ms > model.card.latency_budget_ms:
                 raise ModelTooSlow(f"shadow run: half of the runs took over {latency_ms:.1f} ms")
         self._runner.activate(model)
-        self._save(slots.activated(self._slot(name), version, self._clock.utc_ns()))
+        await self._save(slots.activated(self._slot(name), version, self._clock.utc_ns()))
         _log.info("model active", model=name, version=version)
 
     def _must_go_on(self, name: str, stats: RunStats) -> bool:
@@ -161,29 +175,80 @@ class Installer:
         """Return the slot as it is now: while one version is tried, another may be reverted."""
         return self.slots.get(name, Slot(name=name))
 
-    def _revert(self, slot: Slot, reason: str) -> None:
-        _log.warning("model reverted", model=slot.name, version=slot.active, reason=reason)
-        slot = self._save(slots.misbehaved(slot, reason, self._clock.utc_ns()))
-        self._load(slot)
+    async def _revert(self, name: str, reason: str) -> None:
+        """Leave the failing version for the one before it, or for none when that one does not load."""
+        failing, before = self._slot(name).active, self._slot(name).previous
+        _log.warning("model reverted", model=name, version=failing, reason=reason)
+        model, problem = None, ""
+        if before is not None:
+            try:
+                model = await asyncio.to_thread(self._load, name, before)
+            except ModelError as exc:
+                problem = exc.reason
+        slot = self._slot(name)
+        if slot.active != failing:
+            return  # a candidate became active meanwhile
+        slot = slots.misbehaved(slot, reason, self._clock.utc_ns())
+        if slot.active is None:  # also when the one before is being tried anew
+            self._runner.deactivate(name)
+        elif model is None:
+            slot = slots.misbehaved(slot, problem, self._clock.utc_ns())
+            self._runner.deactivate(name)
+        else:
+            self._runner.activate(model)
+        await self._save(slot)
 
-    def _load(self, slot: Slot) -> None:
+    def _resume(self, slot: Slot) -> None:
         """Run the slot's active version; what cannot be loaded is refused and the one before it loaded."""
         while slot.active is not None:
             try:
-                self._runner.activate(load_model(self._folder / slot.name / slot.active))
+                self._runner.activate(self._load(slot.name, slot.active))
             except ModelError as exc:
-                slot = self._save(slots.misbehaved(slot, exc.reason, self._clock.utc_ns()))
+                slot = slots.misbehaved(slot, exc.reason, self._clock.utc_ns())
+                self.slots[slot.name] = slot
             else:
                 return
         self._runner.deactivate(slot.name)
 
-    def _save(self, slot: Slot) -> Slot:
-        """Keep the slot's state, so that at any power cut one whole state is on disk."""
+    def _load(self, name: str, version: str) -> LoadedModel:
+        """Load what is installed as this version of this model; blocks.
+
+        Raises: ModelError when it does not load, or its card is that of another one.
+        """
+        model = load_model(self._folder / name / version)
+        card = model.card
+        if (card.name, card.version) != (name, version):
+            raise ModelUntrusted(f"card is that of {card.name} {card.version}, not of {name} {version}")
+        return model
+
+    async def _save(self, slot: Slot) -> None:
+        """Take the slot's state at once, and keep it, so that at any power cut one whole state is on disk.
+
+        A disk that fails is reported; what is known in memory counts, and goes to disk with the next state.
+        """
         self.slots[slot.name] = slot
+        async with self._writing:  # one writer at a time, each with the newest states
+            writing = asyncio.create_task(asyncio.to_thread(self._write, self._states()), name="write slot states")
+            with self._disk_reported():
+                try:
+                    await asyncio.shield(writing)
+                finally:
+                    await asyncio.wait([writing])  # the thread goes on when we are cancelled, and holds the file
+
+    @contextlib.contextmanager
+    def _disk_reported(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            self._link.failed(f"slot states cannot be written: {exc}")
+
+    def _states(self) -> bytes:
+        return msgspec.json.encode(list(self.slots.values()))
+
+    def _write(self, states: bytes) -> None:
         temporary = self._state_file.with_suffix(".tmp")
         with temporary.open("wb") as file:
-            file.write(msgspec.json.encode(list(self.slots.values())))
+            file.write(states)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._state_file)
-        return slot

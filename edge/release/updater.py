@@ -3,6 +3,7 @@
 Expired metadata blocks fetching, never running: what is installed goes on.
 """
 
+import re
 from pathlib import Path
 
 from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, RepositoryError
@@ -10,7 +11,7 @@ from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.updater import Updater
 from urllib3.exceptions import HTTPError
 
-from shared.errors import ConfigError, LinkDown, ModelUntrusted
+from shared.errors import ConfigError, LinkDown, ModelUntrusted, StoreError
 from shared.release import (
     CHANNEL_TARGET,
     METADATA_PATH,
@@ -22,6 +23,8 @@ from shared.release import (
 )
 
 _MAX_MODEL_BYTES = 64 * 1024 * 1024
+# Names and versions become folders here; 64 characters are more than any of ours has.
+_PATH_PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class ModelUpdater:
@@ -41,21 +44,29 @@ class ModelUpdater:
     def channel(self) -> Channel:
         """Refresh the metadata and return which versions shall run; blocks, so call it on a thread.
 
-        Raises: LinkDown; ModelUntrusted when signatures, versions or expiry do not verify.
+        Raises: LinkDown; StoreError when the disk fails; ModelUntrusted when signatures, versions or expiry do not
+        verify, or the channel names what cannot be a folder's name.
         """
-        return read_channel(self._fetch(self._refreshed(), CHANNEL_TARGET))
+        channel = read_channel(self._fetch(self._refreshed(), CHANNEL_TARGET))
+        for name, version in channel.models.items():
+            _check_target(name, version)
+        return channel
 
     def fetch(self, name: str, version: str, folder: Path) -> None:
         """Put a model's verified files into `folder`; blocks.
 
-        Raises: LinkDown, ModelUntrusted.
+        Raises: LinkDown, ModelUntrusted; StoreError when the disk fails.
         """
+        _check_target(name, version)
         updater = self._refreshed()
         model = self._fetch(updater, model_target(name, version))
         card = self._fetch(updater, card_target(name, version))
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.onnx").write_bytes(model)
-        (folder / "card.json").write_bytes(card)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / "model.onnx", model)
+            _write(folder / "card.json", card)
+        except OSError as exc:
+            raise StoreError(f"{name} {version} cannot be written: {exc}") from exc
 
     def _refreshed(self) -> Updater:
         try:
@@ -70,7 +81,9 @@ class ModelUpdater:
             updater.refresh()
         except (DownloadError, HTTPError) as exc:
             raise LinkDown(f"release repository: {exc}") from exc
-        except (RepositoryError, ValueError, OSError) as exc:
+        except OSError as exc:
+            raise StoreError(f"release metadata cannot be written: {exc}") from exc
+        except (RepositoryError, ValueError) as exc:
             raise ModelUntrusted(f"release metadata does not verify: {exc}") from exc
         return updater
 
@@ -87,3 +100,20 @@ class ModelUpdater:
             raise ModelUntrusted(f"{target} does not verify: {exc}") from exc
         except (DownloadError, HTTPError) as exc:
             raise LinkDown(f"{target}: {exc}") from exc
+        except OSError as exc:
+            raise StoreError(f"{target} cannot be written: {exc}") from exc
+
+
+def _check_target(name: str, version: str) -> None:
+    if not _PATH_PART.fullmatch(name) or not _PATH_PART.fullmatch(version):
+        raise ModelUntrusted(f"channel names {name!r} {version!r}, which is no name of a model and a version")
+
+
+def _write(path: Path, body: bytes) -> None:
+    """Write a file as a whole or not at all: it may be one that a slot can go back to."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(body)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -34,6 +34,8 @@ from shared.retry import Backoff
 
 _log = get_logger("ble")
 _BACKOFF = Backoff(base_s=0.25, cap_s=2.0)
+# Neighbours, and phones that change their address every few minutes: what was not heard for longest goes.
+_MAX_STRANGERS = 64
 # A radio cannot be asked to wait: beyond this many frames (some minutes of a squad's straps) the oldest go.
 _MAX_WAITING = 20_000
 _BATTERY_UUID = normalize_uuid_str("2a19")
@@ -82,8 +84,8 @@ class BleSource:
         self.links: dict[SensorId, SensorLink] = {}
         self.dropped: Counter[SensorId] = Counter()
         """Frames given up because the store could not keep up; whoever stores gaps takes them from here."""
-        self.strangers: set[str] = set()
-        """Addresses of sensors on the air that nobody on the roster wears."""
+        self.strangers: Counter[str] = Counter()
+        """Advertisements by address of sensors on the air that nobody on the roster wears, the latest heard last."""
 
     @property
     def status(self) -> LinkStatus:
@@ -97,13 +99,11 @@ class BleSource:
         while True:
             try:
                 async with self._open() as radio:
-                    attempt = 0
-                    self._link.answered()
                     await self._listen(radio)
             except* (BleakError, OSError, TimeoutError) as group:
+                attempt = 0 if self._link.status.up else attempt + 1
                 self._link.failed("; ".join(str(exc) or type(exc).__name__ for exc in group.exceptions))
             await self._clock.sleep(_BACKOFF.delay_s(attempt, rng))
-            attempt += 1
 
     async def receive(self) -> list[Delivery]:
         """Wait for notifications and return all that have come."""
@@ -137,6 +137,8 @@ class BleSource:
                 self._on_found(air, device, found)
 
             async with BleakScanner(on_found, service_uuids=services, backend=radio.scanner):
+                # Only now: the system's adapter is opened by the scanner, and fails there.
+                self._link.answered()
                 await radio.lost
             raise BleakError(f"adapter {self._settings.adapter} has gone")
 
@@ -146,12 +148,18 @@ class BleSource:
         except ConfigError:
             return
         if not self._is_wanted(sensor):
-            self.strangers.add(device.address)
+            self.meet(sensor)
             return
         link = self.links.setdefault(sensor, SensorLink())
         link.rssi_dbm = found.rssi
         if self._slots.take(sensor, self._clock.mono_ns()):
             air.tasks.create_task(self._wear(air.radio, sensor, device, link), name=f"ble {sensor}")
+
+    def meet(self, stranger: str) -> None:
+        """Count a stranger's advertisement; the latest heard stands last."""
+        self.strangers[stranger] = self.strangers.pop(stranger, 0) + 1
+        if len(self.strangers) > _MAX_STRANGERS:
+            del self.strangers[next(iter(self.strangers))]
 
     async def _wear(self, radio: _Radio, sensor: SensorId, device: BLEDevice, link: SensorLink) -> None:
         """Connect once and pass notifications on until the sensor goes."""

@@ -23,6 +23,8 @@ _log = get_logger("store")
 T = TypeVar("T")
 _LATENCIES_KEPT = 512
 _QUARANTINE_BODY_BYTES = 4096
+# By sensor and reason: enough to find out what is wrong, and a neighbour's tags cannot fill the disk.
+_QUARANTINE_KEPT = 1000
 
 
 @dataclass(slots=True)
@@ -69,6 +71,11 @@ class Journal:
         """Store an alert, or its end."""
         await self.run(self._store_alert, alert)
 
+    async def end_open_alerts(self, now_ns: int) -> None:
+        """End the alerts that an earlier run left open: it cannot be known when they ended."""
+        sql = "UPDATE alert SET ended_ns = ? WHERE ended_ns IS NULL"
+        await self.run(lambda: self._connection.execute(sql, (now_ns,)))
+
     async def recent(self, limit: int) -> list[Readings]:
         """Return the blocks of the newest `limit` chunks, oldest first."""
         return await self.run(lambda: [block for _, blocks in self._chunks(self._tail(limit)) for block in blocks])
@@ -83,9 +90,7 @@ class Journal:
 
     async def quarantined(self) -> list[tuple[str, str, int, int]]:
         """Return (sensor, reason, count, last_ns) of quarantined frames."""
-        sql = (
-            "SELECT sensor, reason, count(*), max(received_ns) FROM quarantine GROUP BY 1, 2 ORDER BY 4 DESC LIMIT 100"
-        )
+        sql = "SELECT sensor, reason, count, last_ns FROM quarantine_count ORDER BY last_ns DESC LIMIT 100"
         return await self.run(lambda: self._connection.execute(sql).fetchall())
 
     async def gaps(self) -> list[tuple[str, str, int, int]]:
@@ -93,7 +98,7 @@ class Journal:
         sql = (
             "SELECT stream, reason, sum(count), max(to_ns) FROM gap GROUP BY 1, 2 UNION ALL "
             "SELECT content, 'not taken by the cloud: ' || receipt, sum(count), max(receipt_ns) FROM batch "
-            "WHERE receipt NOT IN ('stored', 'duplicate') GROUP BY 1, 2 ORDER BY 4 DESC LIMIT 100"
+            "WHERE receipt NOT IN ('stored', 'duplicate', 'split') GROUP BY 1, 2 ORDER BY 4 DESC LIMIT 100"
         )
         return await self.run(lambda: self._connection.execute(sql).fetchall())
 
@@ -132,19 +137,7 @@ class Journal:
                 "INSERT INTO chunk (stored_ns, readings, digest, body) VALUES (?, ?, ?, ?)",
                 (self._clock.utc_ns(), readings, digest(body), body),
             )
-        connection.executemany(
-            "INSERT INTO quarantine (received_ns, sensor, channel, reason, body) VALUES (?, ?, ?, ?, ?)",
-            [
-                (
-                    r.frame.received.utc_ns,
-                    r.frame.sensor,
-                    r.frame.channel,
-                    r.reason,
-                    r.frame.body[:_QUARANTINE_BODY_BYTES],
-                )
-                for r in rejected
-            ],
-        )
+        self._quarantine(rejected)
         connection.executemany(
             "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) VALUES (?, ?, ?, ?, ?, ?)",
             [(g.sensor, g.stream, g.from_ns, g.to_ns, g.count, g.reason) for g in gaps],
@@ -154,6 +147,23 @@ class Journal:
         self.counts.readings += readings
         self.counts.commit_ms.append((self._clock.mono_ns() - started_ns) / NS_PER_MS)
         del self.counts.commit_ms[:-_LATENCIES_KEPT]
+
+    def _quarantine(self, rejected: Sequence[Rejected]) -> None:
+        """Count frames by sensor and reason, and keep the bytes of the first of each."""
+        for frame, reason in ((r.frame, r.reason) for r in rejected):
+            self._connection.execute(
+                "INSERT INTO quarantine_count VALUES (?, ?, 1, ?) "
+                "ON CONFLICT (sensor, reason) DO UPDATE SET count = count + 1, last_ns = excluded.last_ns",
+                (frame.sensor, reason, frame.received.utc_ns),
+            )
+            (count,) = self._connection.execute(
+                "SELECT count FROM quarantine_count WHERE sensor = ? AND reason = ?", (frame.sensor, reason)
+            ).fetchone()
+            if count <= _QUARANTINE_KEPT:
+                self._connection.execute(
+                    "INSERT INTO quarantine (received_ns, sensor, channel, reason, body) VALUES (?, ?, ?, ?, ?)",
+                    (frame.received.utc_ns, frame.sensor, frame.channel, reason, frame.body[:_QUARANTINE_BODY_BYTES]),
+                )
 
     def _store_alert(self, alert: Alert) -> None:
         self._connection.execute(

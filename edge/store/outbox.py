@@ -15,8 +15,8 @@ from shared.chunk_codec import decode_chunk, digest
 from shared.clock import Clock
 from shared.errors import DecodeError
 from shared.ids import Epoch
-from shared.parquet_codec import SCHEMA_VERSION, encode_parquet
-from shared.readings import Readings
+from shared.parquet_codec import SCHEMA_VERSION, decode_parquet, encode_parquet
+from shared.readings import Readings, cut
 
 _CURSOR = "outbox"
 # Bounds one batch far below the cloud's 4 MiB: about a minute of 60 athletes at 25 Hz.
@@ -114,6 +114,37 @@ class Outbox:
             (status, self._clock.utc_ns(), keep, seq),
         )
 
+    def split(self, batch: Pending) -> int:
+        """Replace a batch that is too large by two halves, and return how many parts it made.
+
+        One reading, or a summary, cannot be cut: it is set aside with its bytes.
+        """
+        seq, header = batch.header.seq, batch.header
+        blocks = decode_parquet(batch.body) if header.content != "summary" else []
+        halves = _halves(blocks)
+        if not halves:
+            self.record_receipt(seq, "too large")
+            return 1
+        self._connection.execute("BEGIN IMMEDIATE")
+        for half in halves:
+            self._insert(header.lane, header.content, encode_parquet(half), sum(map(len, half)))
+        self._connection.execute(
+            "UPDATE batch SET receipt = 'split', receipt_ns = ?, body = NULL WHERE seq = ?", (self._clock.utc_ns(), seq)
+        )
+        self._connection.execute("COMMIT")
+        return len(halves)
+
+    def reclaim(self, chunks: int) -> int:
+        """Delete up to `chunks` of the oldest chunks whose readings stand in batches already; return how many went.
+
+        Nothing unsent is lost: a batch keeps its own bytes until the receipt.
+        """
+        deleted = self._connection.execute(
+            "DELETE FROM chunk WHERE id IN (SELECT id FROM chunk WHERE id <= ? ORDER BY id LIMIT ?)",
+            (self._position(), chunks),
+        )
+        return deleted.rowcount
+
     def backlog(self) -> Backlog:
         """Return what waits."""
         batches, size_bytes, oldest_ns = self._connection.execute(
@@ -125,7 +156,7 @@ class Outbox:
         times = [ns for ns in (oldest_ns, unsent_ns[0] if unsent_ns else None) if ns is not None]
         sent, refused = self._connection.execute(
             "SELECT coalesce(sum(receipt IN ('stored', 'duplicate')), 0), "
-            "coalesce(sum(receipt NOT IN ('stored', 'duplicate')), 0) FROM batch WHERE receipt IS NOT NULL"
+            "coalesce(sum(receipt NOT IN ('stored', 'duplicate', 'split')), 0) FROM batch WHERE receipt IS NOT NULL"
         ).fetchone()
         return Backlog(
             batches=batches,
@@ -161,3 +192,21 @@ class Outbox:
             "VALUES ((SELECT coalesce(max(seq), -1) + 1 FROM batch), ?, ?, ?, ?, ?, ?, ?)",
             (lane.value, content, sha256_hex(body), count, SCHEMA_VERSION, self._clock.utc_ns(), body),
         )
+
+
+def _halves(blocks: list[Readings]) -> list[list[Readings]]:
+    """Return blocks cut into two parts of about as many readings each; none where there is one reading at most."""
+    total = sum(map(len, blocks))
+    if total < 2:
+        return []
+    first: list[Readings] = []
+    second: list[Readings] = []
+    room = total // 2
+    for block in blocks:
+        taken = min(room, len(block))
+        if taken:
+            first.append(cut(block, slice(0, taken)))
+        if taken < len(block):
+            second.append(cut(block, slice(taken, len(block))))
+        room -= taken
+    return [first, second]

@@ -4,6 +4,7 @@ HTTP/1.1 with keep-alive: HTTP/2 was 7 to 10 times slower for bodies of this siz
 """
 
 import base64
+import math
 from types import TracebackType
 from typing import Self
 
@@ -12,9 +13,12 @@ import msgspec
 
 from edge.store.outbox import Pending
 from shared.batch import CONTENT, CONTENT_DIGEST, COUNT, LANE, SCHEMA, EpochState, Receipt
-from shared.errors import BatchRefused, LinkDown, ServerBusy
+from shared.errors import BatchRefused, BatchTooLarge, LinkDown, ServerBusy
 
 _STATUS_WITH_RECEIPT = (200, 201, 409, 422)
+_TOO_LARGE = 413
+# However long a server asks to stay away: a wrong answer must not silence the gateway for a day.
+_LONGEST_WAIT_S = 600.0
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -39,7 +43,7 @@ class CloudClient:
     async def put(self, batch: Pending) -> Receipt:
         """Send a batch's exact bytes and return the cloud's receipt.
 
-        Raises: LinkDown, ServerBusy; BatchRefused when the cloud answers with anything but a receipt (401, 413, ...).
+        Raises: LinkDown, ServerBusy, BatchTooLarge; BatchRefused for any other answer that is no receipt.
         """
         header = batch.header
         kind = "application/json" if header.content == "summary" else "application/vnd.apache.parquet"
@@ -84,6 +88,8 @@ class CloudClient:
 
 
 def _receipt(response: httpx.Response) -> Receipt:
+    if response.status_code == _TOO_LARGE:
+        raise BatchTooLarge(response.reason_phrase)
     if response.status_code not in _STATUS_WITH_RECEIPT:
         raise BatchRefused(response.status_code, response.reason_phrase)
     try:
@@ -94,6 +100,7 @@ def _receipt(response: httpx.Response) -> Receipt:
 
 def _retry_after_s(response: httpx.Response) -> float | None:
     try:
-        return max(0.0, float(response.headers["retry-after"]))
-    except (KeyError, ValueError):
+        seconds = float(response.headers["retry-after"])
+    except (KeyError, ValueError):  # absent, or a date
         return None
+    return min(_LONGEST_WAIT_S, max(0.0, seconds)) if math.isfinite(seconds) else _LONGEST_WAIT_S

@@ -6,6 +6,7 @@ from edge.settings import GatewaySettings
 from edge.store.journal import Journal
 from shared.batch import AlertSummary, GapSummary, ProfileSummary, SessionSummary
 from shared.clock import Clock
+from shared.errors import StoreFull
 
 
 class Summaries:
@@ -19,6 +20,7 @@ class Summaries:
         self._clock = clock
         self._sent_alerts: dict[str, int | None] = {}
         self._gap_position = 0
+        self._sent_metrics: list[tuple[str, str, list[float]]] = []
         self._profiles = [
             ProfileSummary(
                 athlete=a.athlete, team=a.team, sex=a.sex, hr_rest_bpm=a.hr_rest_bpm, hr_max_bpm=a.hr_max_bpm
@@ -38,7 +40,8 @@ class Summaries:
         gaps, position = await self._journal.gaps_after(self._gap_position)
         alerts = [a for a in self._live.alerts.values() if self._sent_alerts.get(a.alert, -1) != a.ended_ns]
         metrics = self._live.summaries(now_ns)
-        if not (metrics or alerts or gaps):
+        shown = [(m.athlete, m.metric, m.values) for m in metrics]
+        if shown == self._sent_metrics and not alerts and not gaps:
             return
         summary = SessionSummary(
             gateway=self._gateway,
@@ -64,6 +67,10 @@ class Summaries:
                 for g in gaps
             ],
         )
-        await self._journal.run(self._journal.outbox.add_summary, summary)
+        try:
+            await self._journal.run(self._journal.outbox.add_summary, summary)
+        except StoreFull:
+            return  # the same is told in the next one
+        self._sent_metrics = shown
         self._gap_position = position
         self._sent_alerts.update({a.alert: a.ended_ns for a in alerts})

@@ -7,15 +7,14 @@ from edge.settings import SyncSettings
 from edge.store.journal import Journal
 from edge.sync.client import CloudClient
 from shared.clock import Clock
-from shared.errors import BatchRefused, LinkDown, ServerBusy
+from shared.errors import BatchRefused, BatchTooLarge, LinkDown, ServerBusy, StoreFull
 from shared.log import get_logger
 from shared.retry import Backoff
 
 _log = get_logger("sync")
 _IDLE_S = 0.5
-# A batch that the cloud does not take as it is: tried once more in case it was damaged on the way, then set aside.
+# A batch that the cloud itself rejects: tried once more in case it was damaged on the way, then set aside.
 _REFUSALS_BEFORE_ASIDE = 2
-_AUTH = (401, 403)
 
 
 class Uploader:
@@ -42,8 +41,11 @@ class Uploader:
     async def fill(self) -> None:
         """Make batches of what was stored, every `batch_s`, until cancelled."""
         while True:
-            while await self._journal.run(self._journal.outbox.fill):
-                pass
+            try:
+                while await self._journal.run(self._journal.outbox.fill):
+                    pass
+            except StoreFull as exc:
+                _log.debug("no room for batches yet", problem=str(exc))  # the journal says so where people look
             await self._clock.sleep(self._settings.batch_s)
 
     async def drain(self) -> None:
@@ -75,13 +77,9 @@ class Uploader:
         seq = batch.header.seq
         try:
             receipt = await client.put(batch)
-        except BatchRefused as exc:
-            if exc.status in _AUTH:
-                raise  # nothing is wrong with the batch; keep it until the token is mended
-            if not self._give_up(seq):
-                raise
-            await self._journal.run(outbox.record_receipt, seq, f"refused {exc.status}")
-            _log.error("batch set aside", seq=seq, status=exc.status)
+        except BatchTooLarge:
+            parts = await self._journal.run(outbox.split, batch)
+            _log.warning("batch was too large", seq=seq, parts=parts)
             return True
         if receipt.status == "rejected" and not self._give_up(seq):
             raise BatchRefused(422, receipt.problem or "rejected")

@@ -1,21 +1,31 @@
 """Drives the live state: takes blocks as they come, once a second the models and rules, ten times a second the map."""
 
+import asyncio
+from collections.abc import Sequence
+
 from edge.lanes import Lane
 from edge.pipeline.intake import Intake
 from edge.pipeline.live import Live
 from edge.store.journal import Journal
 from edge.ui.hub import Hub
+from shared.alerts import Alert
 from shared.clock import NS_PER_S, Clock
+from shared.errors import StoreError
+from shared.log import FailureLog, get_logger
 from shared.readings import Readings
 
+_log = get_logger("live")
 _FRAME_S = 0.1
 _SECOND_S = 1.0
 # Readings that come within this time are shown together: a tile is built once, not once a reading.
 _TOGETHER_S = 0.01
 # Training that pauses for longer than this is another session.
 SESSION_GAP_NS = 30 * 60 * NS_PER_S
+# A machine's clock that is set back by more than this begins one too: by less, what is shown waits for it.
+_SET_BACK_NS = 60 * NS_PER_S
 _RUNS_NS = 5 * 60 * NS_PER_S
-_RESTORE_CHUNKS = 200
+# A minute or more at the shortest commit interval: readings are merged before they are pushed.
+_RESTORE_CHUNKS = 1000
 # Chunks whose readings a broker may deliver again after a restart: far more than one commit.
 _REMEMBER_CHUNKS = 500
 
@@ -29,22 +39,31 @@ class Broadcast:
         self._hub = hub
         self._journal = journal
         self._clock = clock
+        self._heard_ns = clock.mono_ns()
+        self._failures = FailureLog(_log, "alerts cannot be stored")
         self.started_ns = clock.utc_ns()
 
     async def restore(self, intake: Intake) -> None:
         """Go on with the session that a stop or a crash interrupted: totals, and which readings are stored already."""
+        await self._journal.end_open_alerts(self._clock.utc_ns())
         intake.remember(await self._journal.recent(_REMEMBER_CHUNKS))
         first, self.started_ns = await self._journal.session(self._clock.utc_ns(), SESSION_GAP_NS)
         position = first - 1
         while chunks := await self._journal.chunks_after(position, _RESTORE_CHUNKS):
-            for row, blocks in chunks:
-                self._live.restore(blocks)
-                position = row
+            self._live.restore([block for _, blocks in chunks for block in blocks])
+            position = chunks[-1][0]
+            await asyncio.sleep(0)
+        if self._live.newest_ns:
+            self._heard_ns -= max(0, self._clock.utc_ns() - self._live.newest_ns)
 
     async def show(self) -> None:
         """Pass blocks to the live state and the changed tiles to the tablets, until cancelled."""
         while True:
-            for blocks in await self._lane.take_all():
+            batches = await self._lane.take_all()
+            if self._is_over():
+                await self._begin_session()
+            self._heard_ns = self._clock.mono_ns()
+            for blocks in batches:
                 self._live.take(blocks)
             if self._hub.clients:
                 self._hub.tiles(self._live.take_changed())
@@ -56,10 +75,11 @@ class Broadcast:
             await self._clock.sleep(_SECOND_S)
             self._live.refresh()
             await self._live.expect_effort()
-            for alert in self._live.watch_rules():
-                await self._journal.store_alert(alert)
+            changes = self._live.watch_rules()
+            for alert in changes:
                 self._hub.alert(self._live.alert_message(alert))
             self._hub.tiles(self._live.take_changed())
+            await self._store(changes)
 
     async def each_frame(self) -> None:
         """The map, ten times a second, until cancelled."""
@@ -72,6 +92,27 @@ class Broadcast:
             # A late frame is not made up for: the next one is newer.
             due_ns = max(due_ns + period_ns, self._clock.mono_ns())
             await self._clock.sleep((due_ns - self._clock.mono_ns()) / NS_PER_S)
+
+    def _is_over(self) -> bool:
+        """Return whether readings that have just come belong to a new session."""
+        set_back_ns = self._live.newest_ns - self._clock.utc_ns()
+        return self._clock.mono_ns() - self._heard_ns > SESSION_GAP_NS or set_back_ns > _SET_BACK_NS
+
+    async def _begin_session(self) -> None:
+        ended = self._live.begin_session()
+        self.started_ns = self._clock.utc_ns()
+        self._hub.end()
+        await self._store(ended)
+
+    async def _store(self, alerts: Sequence[Alert]) -> None:
+        """Store alerts; coaches have been told of them already."""
+        for alert in alerts:
+            try:
+                await self._journal.store_alert(alert)
+            except StoreError as exc:
+                self._failures.failed(str(exc))
+            else:
+                self._failures.recovered()
 
     def session_runs(self) -> bool:
         """Return whether readings have come in the last five minutes."""

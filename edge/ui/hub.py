@@ -31,6 +31,7 @@ class Client:
     health: Health | None = None
     alerts: list[Alert] = field(default_factory=list)
     pending: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
 
 
 class Hub:
@@ -71,8 +72,14 @@ class Hub:
             del client.alerts[:-_ALERTS_KEPT]
             client.pending.set()
 
+    def end(self) -> None:
+        """Let every tablet go: what it shows is no longer true, and it connects again for a new first message."""
+        for client in self._clients:
+            client.ended = True
+            client.pending.set()
+
     async def serve(self, connection: Connection, first: Message) -> None:
-        """Send `first`, then whatever changes, until cancelled or the connection breaks."""
+        """Send `first`, then whatever changes, until `end`, cancelled or the connection breaks."""
         client = Client()
         self._clients.add(client)
         try:
@@ -80,6 +87,8 @@ class Hub:
             while True:
                 await client.pending.wait()
                 client.pending.clear()
+                if client.ended:
+                    return
                 for message in self._take(client):
                     await connection.send_text(_text(message))
                 await asyncio.sleep(FLUSH_S)

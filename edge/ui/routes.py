@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -18,6 +20,8 @@ TABLET = Path(__file__).parent.parent / "tablet" / "dist"
 _NOT_BUILT = """<!doctype html><title>Sideline</title><p>The gateway runs, but the tablet app is not built yet.
 Run <code>make tablet</code> and reload. The gateway's state is at <a href="/api/health">/api/health</a>.</p>"""
 _MAX_MESSAGE_BYTES = 4096
+_POLICY_VIOLATION = 1008
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def create_app(
@@ -26,24 +30,32 @@ def create_app(
     snapshot: Callable[[], Awaitable[Snapshot]],
     health: Callable[[], Awaitable[Health]],
     on_seen: Callable[[str], None],
+    local_only: bool = False,
     tablet: Path = TABLET,
 ) -> FastAPI:
-    """Return the web application; the callables give what it shows."""
+    """Return the web application; the callables give what it shows, `local_only` that it listens on loopback alone."""
     app = FastAPI(title="Sideline gateway", docs_url=None, redoc_url=None)
+    if local_only:
+        # A page of somebody else's, open in the same machine's browser, must not read athletes' data: neither by its
+        # own name made to point here, nor across origins (checked below).
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
 
     @app.websocket("/ws/live")
     async def live(socket: WebSocket) -> None:
+        if not _same_origin(socket):
+            await socket.close(code=_POLICY_VIOLATION)
+            return
         await socket.accept()
         sender = asyncio.create_task(hub.serve(socket, await snapshot()), name="tablet sender")
-        try:
-            while True:
-                _on_message(await socket.receive_text(), on_seen)
-        except WebSocketDisconnect:
-            pass
-        finally:
-            sender.cancel()
+        listener = asyncio.create_task(_listen(socket, on_seen), name="tablet listener")
+        # The hub ends its side when a tablet must begin anew, with a new snapshot.
+        await asyncio.wait({sender, listener}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (sender, listener):
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
-                await sender
+                await task
+        with contextlib.suppress(RuntimeError):  # closed by the tablet already
+            await socket.close()
 
     @app.get("/api/health")
     async def health_json() -> Response:
@@ -91,6 +103,19 @@ def prometheus_text(health: Health, *, tablets: int) -> bytes:
     for link in health.links:
         links.labels(link.link).set(link.up)
     return generate_latest(registry)
+
+
+async def _listen(socket: WebSocket, on_seen: Callable[[str], None]) -> None:
+    """Take a tablet's messages until it leaves."""
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            _on_message(await socket.receive_text(), on_seen)
+
+
+def _same_origin(socket: WebSocket) -> bool:
+    """Return whether the page that connects came from this gateway; programs that are no browser send no origin."""
+    origin = socket.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
 
 
 def _on_message(text: str, on_seen: Callable[[str], None]) -> None:

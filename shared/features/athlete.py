@@ -25,17 +25,22 @@ _G_MPS2 = 9.81
 # Accelerations beyond this come from position noise, not legs.
 _MAX_ACCELERATION_MPS2 = 6.0
 
+_FEATURES = (
+    *((f"speed_mean_{tau:.0f}s", "m/s") for tau in SPEED_TAUS_S),
+    *((f"power_mean_{tau:.0f}s", "W/kg") for tau in POWER_TAUS_S),
+    ("distance", "km"),
+    ("elapsed", "min"),
+    ("hr_rest", "bpm"),
+    ("hr_max", "bpm"),
+)
 ATHLETE_EFFORT = FeatureSet(
     set_id="athlete_effort@1",
-    features=(
-        *((f"speed_mean_{tau:.0f}s", "m/s") for tau in SPEED_TAUS_S),
-        *((f"power_mean_{tau:.0f}s", "W/kg") for tau in POWER_TAUS_S),
-        ("distance", "km"),
-        ("elapsed", "min"),
-        ("hr_rest", "bpm"),
-        ("hr_max", "bpm"),
-    ),
+    features=_FEATURES,
     note="exponential means updated per 1 s window; power after di Prampero 2005 with Minetti 2002, KT 1",
+    model="effort",
+    row_axes=1,
+    inputs=(("features", (len(_FEATURES),)),),
+    outputs=(("prediction", (1,)),),
 )
 
 

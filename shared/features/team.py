@@ -5,6 +5,7 @@ in step between training and gateway.
 """
 
 import math
+import statistics
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from shared.clock import NS_PER_MS, NS_PER_S
 from shared.features.base import FeatureSet
 from shared.ids import AthleteId
-from shared.readings import Readings
+from shared.readings import Quality, Readings
 
 RATE_HZ = 10
 HISTORY = 11
@@ -27,8 +28,11 @@ _STEP_NS = NS_PER_S // RATE_HZ
 _SPAN_NS = (HISTORY - 1) * _STEP_NS
 # A player whose newest position is older than this is left out of the graph; one missed message at 10 Hz is not.
 _FRESH_NS = 350 * NS_PER_MS
+# Tags whose newest positions lie further apart than two clocks that pass the intake (2 s ahead) have fallen silent.
+_SILENT_NS = 3 * NS_PER_S
 _MAX_GAP_NS = 500 * NS_PER_MS
 _CAPACITY = 64
+_IMPLAUSIBLE = int(Quality.IMPLAUSIBLE)
 
 TEAM_GRAPH = FeatureSet(
     set_id="team_graph@1",
@@ -38,6 +42,10 @@ TEAM_GRAPH = FeatureSet(
         "team float32[B,P]: -1 ball, 0, 1; mask float32[B,P]: 1 where present. "
         "out: offset float32[B,P,20,2] metres from the newest position at 0.1..2.0 s; sigma float32[B,P,20,2] metres"
     ),
+    model="trajectory",
+    row_axes=2,
+    inputs=(("history", (HISTORY, 2)), ("team", ()), ("mask", ())),
+    outputs=(("offset", (HORIZON, 2)), ("sigma", (HORIZON, 2))),
 )
 
 
@@ -64,14 +72,15 @@ class TeamHistory:
         }
 
     def push(self, block: Readings) -> None:
-        """Take a block of positions in time order; older ones than the newest known are passed over."""
+        """Take a block of positions in time order; older ones than the newest known, and flagged ones, are left out."""
         path = self._paths.get(block.athlete) if block.athlete is not None else None
         if path is None:
             return
         newest = path[-1][0] if path else 0
-        rows = zip(block.time_ns.tolist(), block.values.tolist(), block.quality.tolist(), strict=True)
+        last = slice(-_CAPACITY, None)
+        rows = zip(block.time_ns[last].tolist(), block.values[last].tolist(), block.quality[last].tolist(), strict=True)
         for time_ns, values, quality in rows:
-            if time_ns > newest and not quality and math.isfinite(values[0] + values[1]):
+            if time_ns > newest and not quality & _IMPLAUSIBLE and math.isfinite(values[0] + values[1]):
                 path.append((time_ns, values[0], values[1]))
                 newest = time_ns
 
@@ -80,13 +89,13 @@ class TeamHistory:
         newest = {athlete: path[-1][0] for athlete, path in self._paths.items() if path}
         if not newest:
             return None
-        oldest_fresh_ns = max(newest.values()) - _FRESH_NS
-        end_ns = min(time_ns for time_ns in newest.values() if time_ns >= oldest_fresh_ns)
+        fresh = _fresh(newest)
+        end_ns = min(newest[athlete] for athlete in fresh)
         grid = np.arange(-_SPAN_NS, 1, _STEP_NS, dtype=np.float64)
         history = np.zeros((len(self._athletes), HISTORY, 2), np.float32)
         mask = np.zeros(len(self._athletes), np.float32)
         for i, athlete in enumerate(self._athletes):
-            if newest.get(athlete, 0) < oldest_fresh_ns:
+            if athlete not in fresh:
                 continue
             path = np.array(self._paths[athlete], np.float64)
             times = np.array([point[0] - end_ns for point in self._paths[athlete]], np.float64)
@@ -100,3 +109,10 @@ class TeamHistory:
         if not mask.any():
             return None
         return TeamGraph(time_ns=end_ns, athletes=self._athletes, history=history, team=self._team, mask=mask)
+
+
+def _fresh(newest_ns: Mapping[AthleteId, int]) -> set[AthleteId]:
+    """Return whose newest position is near the median of those not silent: a wrong clock costs only its own tag."""
+    latest_ns = max(newest_ns.values())
+    median_ns = statistics.median_high(time_ns for time_ns in newest_ns.values() if time_ns >= latest_ns - _SILENT_NS)
+    return {athlete for athlete, time_ns in newest_ns.items() if abs(time_ns - median_ns) <= _FRESH_NS}

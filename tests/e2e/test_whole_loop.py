@@ -29,14 +29,14 @@ class DemoRun:
         self._words = ["--port", str(port), "--data-dir", str(folder / "demo"), *words]
         self.process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
-        """Start it and wait until it says that it is ready."""
+    async def start(self, *, until: str = "ready in") -> None:
+        """Start it and wait until it says so."""
         with (self.folder / "demo.log").open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, str(ROOT / "deployment" / "demo.py"), *self._words, stdout=log, stderr=log
             )
         async with asyncio.timeout(90):
-            while "ready in" not in self.text():
+            while until not in self.text():
                 assert self.process.returncode is None, self.text()
                 await asyncio.sleep(0.1)
 
@@ -60,6 +60,7 @@ class DemoRun:
 async def run(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[DemoRun]:
     """A started demo with the test's own words, ended in any case."""
     require_tool("mosquitto")
+    (ROOT / "artifacts").mkdir(exist_ok=True)
     demo = DemoRun(tmp_path, *request.param)
     await demo.start()
     yield demo
@@ -94,7 +95,8 @@ async def test_demo_when_it_runs_two_minutes_then_the_loop_closes_and_nothing_is
     assert await run.process.wait() == 0, run.text()
     report = json.loads((ROOT / "artifacts" / "report.json").read_text())
     assert report["frames_acked"] > 20_000
-    assert (report["lost"], report["duplicates"], report["quarantined"]) == (0, 0, 0)
+    faults = ("lost", "duplicates", "mismatched", "unexpected", "quarantined")
+    assert {fault: report[fault] for fault in faults} == dict.fromkeys(faults, 0)
     assert report["readings_in_cloud"] == report["readings_stored"]
     assert report["sensor_to_tablet_ms"]["n"] > 10_000
     assert report["sensor_to_cloud_s"]["p99"] > 0
@@ -156,3 +158,25 @@ async def test_demo_when_the_port_is_in_use_then_it_says_so_and_how_to_go_on(tmp
     assert process.returncode == 1
     assert f"port {port} is in use" in output.decode()
     assert "--port" in output.decode().split("→")[1]
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_demo_when_stopped_while_it_starts_then_everything_stops_within_five_seconds(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """A command that a start waits for is ended too, in whichever thread it is waited for."""
+    demo = DemoRun(tmp_path, "--athletes", "4")
+    async with asyncio.timeout(30):
+        await demo.start(until="broker ")
+        while not any("cloud" in child.cmdline() for child in demo.children()):
+            await asyncio.sleep(0.01)
+    children = demo.children()
+    assert demo.process is not None
+    began = time.monotonic()
+    demo.process.send_signal(number)
+    assert await demo.process.wait() == 0, demo.text()
+    assert time.monotonic() - began < STOP_S
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from bumble.profiles.heart_rate_service import HeartRateService
 
+from edge.links import LinkStatus
 from edge.settings import BleSettings
 from edge.sources.base import Delivery
 from edge.sources.ble import BleSource
@@ -96,7 +98,7 @@ async def test_source_when_a_strap_is_on_no_roster_then_it_is_left_alone_and_cou
         async with running(air.port) as source:
             await until(lambda: STRAP in source.links and source.links[STRAP].connected)
             await until(lambda: bool(source.strangers))
-            assert source.strangers == {STRANGER}
+            assert set(source.strangers) == {STRANGER}
             assert set(source.links) == {STRAP}
             assert not stranger.subscribers()
 
@@ -146,3 +148,35 @@ async def test_source_when_there_is_no_adapter_at_the_start_then_it_waits_for_on
         async with Air(host="127.0.0.1", port=port) as late:
             await late.add_strap(STRAP, battery_percent=83)
             await until(lambda: STRAP in source.links and source.links[STRAP].connected, bound_s=20)
+
+
+async def test_source_when_the_system_has_no_bluetooth_then_its_link_never_comes_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Regression: the link was up before the scan had begun: without BlueZ it flapped fifteen times a second."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path / 'none'}")
+    source = BleSource(BleSettings(), lambda _sensor: True, SystemClock())
+    states: list[LinkStatus] = []
+    task = asyncio.create_task(source.run())
+    try:
+        async with asyncio.timeout(BOUND_S):
+            while len({id(status) for status in states}) < 4:
+                if not states or states[-1] is not source.status:
+                    states.append(source.status)
+                await asyncio.sleep(0)
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=BOUND_S)
+    assert not any(status.up for status in states)
+    assert len({status.since_ns for status in states}) == 1
+
+
+def test_strangers_when_there_are_many_then_the_latest_heard_are_kept() -> None:
+    """Rule: a crowd of phones cannot fill the memory."""
+    source = BleSource(BleSettings(), lambda _sensor: False, SystemClock())
+    for i in range(100):
+        for address in (STRANGER, f"C0:00:00:00:01:{i:02X}"):
+            source.meet(address)
+    assert len(source.strangers) == 64
+    assert source.strangers[STRANGER] == 100
+    assert list(source.strangers)[-1] == "C0:00:00:00:01:63"

@@ -5,7 +5,7 @@ import contextlib
 import functools
 import http.server
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from cloud.registry.repository import Repository
+from edge.inference.gate import Verdict, check_in_subprocess
 from edge.inference.runner import Runner
 from edge.release.installer import Installer
 from edge.release.slots import Slot
@@ -25,6 +26,7 @@ from tests.tools import until
 
 # Each install starts a Python process; a busy machine needs some seconds for one.
 _INSTALL_S = 40.0
+Check = Callable[[Path], Awaitable[Verdict]]
 
 
 class _Silent(http.server.SimpleHTTPRequestHandler):
@@ -37,6 +39,7 @@ class Cloud:
 
     def __init__(self, folder: Path) -> None:
         self._work = folder / "work"
+        self._channel: dict[str, str] = {}
         self.targets = folder / "v1" / "releases" / "targets"
         self.repository = Repository(
             metadata=folder / "v1" / "releases" / "metadata",
@@ -51,14 +54,15 @@ class Cloud:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
-    def release(self, version: str, **model: Any) -> None:
-        """Sign a model and point the channel to it."""
-        folder = write_model(self._work / version, version=version, **model)
+    def release(self, version: str, *, target: str = "effort", says: str | None = None, **model: Any) -> None:
+        """Sign a model and point the channel to it; `says` is the version on its card."""
+        folder = write_model(self._work / target / version, version=says or version, **model)
+        self._channel[target] = version
         self.repository.publish(
             {
-                model_target("effort", version): (folder / "model.onnx").read_bytes(),
-                card_target("effort", version): (folder / "card.json").read_bytes(),
-                CHANNEL_TARGET: channel({"effort": version}),
+                model_target(target, version): (folder / "model.onnx").read_bytes(),
+                card_target(target, version): (folder / "card.json").read_bytes(),
+                CHANNEL_TARGET: channel(self._channel),
             }
         )
 
@@ -85,7 +89,7 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
 class Gateway:
     """Installer and runner of one gateway."""
 
-    def __init__(self, cloud: Cloud, folder: Path, *, in_session: bool) -> None:
+    def __init__(self, cloud: Cloud, folder: Path, *, in_session: bool, check: Check = check_in_subprocess) -> None:
         clock = SystemClock()
         self.runner = Runner(clock)
         self.in_session = in_session
@@ -97,6 +101,7 @@ class Gateway:
             self.runner,
             clock,
             session_runs=lambda: self.in_session,
+            check=check,
         )
         self.installer.start()
 
@@ -121,9 +126,11 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway(cloud: Cloud, folder: Path, *, in_session: bool = False) -> AsyncIterator[Gateway]:
+async def gateway(
+    cloud: Cloud, folder: Path, *, in_session: bool = False, check: Check = check_in_subprocess
+) -> AsyncIterator[Gateway]:
     """Run a gateway's release tasks; every start is a start of the same gateway."""
-    running = Gateway(cloud, folder, in_session=in_session)
+    running = Gateway(cloud, folder, in_session=in_session, check=check)
     tasks = [
         asyncio.create_task(running.installer.watch_channel()),
         asyncio.create_task(running.installer.watch_models()),
@@ -212,6 +219,23 @@ async def test_installer_when_the_active_model_fails_on_live_data_then_the_one_b
         assert not restarted.slot.wants("2.0.0")
 
 
+async def test_installer_when_the_one_before_does_not_load_either_then_the_slot_is_empty(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    """Rule: what fails does not run on for want of another; both are refused, also after a restart."""
+    cloud.release("1.0.0")
+    async with gateway(cloud, tmp_path) as running:
+        await running.active("1.0.0")
+        cloud.release("2.0.0", body="two_rows")
+        await running.active("2.0.0")
+        tamper(running.models / "effort" / "1.0.0" / "model.onnx")
+        assert await running.ask() is None
+        await until(lambda: running.slot.state == "reverted")
+        assert [r.version for r in running.slot.refusals] == ["2.0.0", "1.0.0"]
+        assert running.runner.card("effort") is None
+    assert Gateway(cloud, tmp_path, in_session=False).slot.active is None
+
+
 async def test_installer_when_a_session_runs_then_the_candidate_is_tried_in_the_shadow_first(
     cloud: Cloud, tmp_path: Path
 ) -> None:
@@ -259,3 +283,99 @@ async def test_installer_when_the_cloud_is_away_then_the_model_runs_on_and_the_s
         cloud.close()
         await until(lambda: not running.installer.status.up)
         assert await running.ask() == pytest.approx(13.0)
+
+
+async def test_installer_when_a_card_is_not_the_targets_then_it_is_refused(cloud: Cloud, tmp_path: Path) -> None:
+    """Rule: a slot runs only a card of its own name and of the version that the channel asked for."""
+    cloud.release("1.0.0")
+    async with gateway(cloud, tmp_path) as running:
+        await running.active("1.0.0")
+        cloud.release("2.0.0", says="1.0.0", slope=2.0)
+        assert await running.refused("2.0.0") == "card is that of effort 1.0.0, not of effort 2.0.0"
+        cloud.release("1.0.0", target="trajectory", slope=3.0)
+        slots = running.installer.slots
+        await until(lambda: "trajectory" in slots and slots["trajectory"].state == "refused", bound_s=_INSTALL_S)
+        assert slots["trajectory"].reason == "card is that of effort 1.0.0, not of trajectory 1.0.0"
+        assert await running.ask() == pytest.approx(13.0)
+
+
+async def test_installer_when_the_disk_fails_then_it_says_so_and_other_installs_go_on(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    """Rule: a failing disk refuses no model and ends no task; the version is tried again."""
+    in_the_way = tmp_path / "models" / "effort"
+    in_the_way.parent.mkdir()
+    in_the_way.write_bytes(b"")
+    cloud.release("1.0.0")
+    cloud.release("1.0.0", target="trajectory")
+    async with gateway(cloud, tmp_path) as running:
+        slots = running.installer.slots
+        await until(lambda: "trajectory" in slots and slots["trajectory"].state == "refused", bound_s=_INSTALL_S)
+        await until(lambda: "effort 1.0.0 cannot be written" in (running.installer.status.problem or ""))
+        assert running.slot.wants("1.0.0")
+        in_the_way.unlink()
+        await running.active("1.0.0")
+
+
+async def test_installer_when_slot_states_cannot_be_written_then_what_was_installed_runs(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    """Rule: what is known in memory counts, and reaches the disk with the next state."""
+    in_the_way = tmp_path / "models" / "slots.tmp"
+    in_the_way.mkdir(parents=True)
+    cloud.release("1.0.0")
+    async with gateway(cloud, tmp_path) as running:
+        await running.active("1.0.0")
+        assert await running.ask() == pytest.approx(13.0)
+        assert not (tmp_path / "models" / "slots.json").exists()
+        in_the_way.rmdir()
+        cloud.release("2.0.0", slope=2.0)
+        await running.active("2.0.0")
+    assert Gateway(cloud, tmp_path, in_session=False).slot.previous == "1.0.0"
+
+
+async def test_installer_when_the_machine_is_too_busy_for_the_check_then_it_is_tried_again(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    """Rule: a check that took too long refuses nothing and leaves the slot as it was."""
+    busy = True
+
+    async def check(folder: Path) -> Verdict:
+        if busy:
+            raise TimeoutError("check took longer than 120 s")
+        return await check_in_subprocess(folder)
+
+    cloud.release("1.0.0")
+    async with gateway(cloud, tmp_path, check=check) as running:
+        await until(lambda: "check took longer" in (running.installer.status.problem or ""))
+        await until(lambda: running.slot == Slot(name="effort"))
+        busy = False
+        await running.active("1.0.0")
+
+
+async def test_installer_when_a_shadow_run_is_broken_off_then_the_candidate_is_put_back(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    """Rule: no candidate stays half tried: it runs no more, and is wanted again."""
+    cloud.release("1.0.0")
+    async with gateway(cloud, tmp_path) as running:
+        await running.active("1.0.0")
+        before = running.slot
+    cloud.release("2.0.0", slope=2.0)
+    async with gateway(cloud, tmp_path, in_session=True) as running:
+        await until(lambda: running.slot.state == "shadow", bound_s=_INSTALL_S)
+    assert running.slot == before
+    assert running.slot.wants("2.0.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("../effort", "1.0.0"), ("effort", "../../1.0.0"), ("Effort", "1.0.0"), ("effort", "")]
+)
+async def test_installer_when_the_channel_names_a_path_then_it_is_not_trusted(
+    cloud: Cloud, tmp_path: Path, name: str, version: str
+) -> None:
+    """Rule: names and versions become folders; only plain ones are taken."""
+    cloud.repository.publish({CHANNEL_TARGET: channel({name: version})})
+    async with gateway(cloud, tmp_path) as running:
+        await until(lambda: "no name of a model" in (running.installer.status.problem or ""))
+        assert running.installer.slots == {}

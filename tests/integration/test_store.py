@@ -348,3 +348,51 @@ async def test_storing_when_room_comes_back_then_what_was_held_is_stored_and_ack
     await asyncio.wait(tasks)
     await storing.finish()
     journal.close()
+
+
+async def test_storing_when_the_store_is_full_of_batched_chunks_then_the_oldest_make_room(
+    tmp_path: Path, system_clock: SystemClock
+) -> None:
+    """Rule: what stands in the outbox need not stand in the journal too; a gateway goes on by itself."""
+    journal = Journal.open(tmp_path / "gateway.sqlite", system_clock, max_bytes=MAX_BYTES)
+    for _ in range(4):
+        await journal.append([noise()])
+    await journal.run(journal.outbox.fill)
+    for block in (noise(), heart_rates([60])):
+        await fill_up(journal, block)
+    source, live = ListSource(), Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST)
+    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock)
+    tasks = [asyncio.create_task(storing.take_from(source)), asyncio.create_task(storing.store())]
+    source.give([position_frame(0, t_ns=START_NS)])
+    await until(lambda: source.acknowledged == [0])
+    assert storing.status.up
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    await storing.finish()
+    journal.close()
+
+
+async def test_storing_when_frames_come_during_the_stop_then_they_are_stored_too(
+    tmp_path: Path, system_clock: SystemClock
+) -> None:
+    """Rule: what a radio has received before it closed is stored, though nobody was taking it any more."""
+    journal = Journal.open(tmp_path / "gateway.sqlite", system_clock, max_bytes=MAX_BYTES)
+    source, live = ListSource(), Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST)
+    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock)
+    source.give([position_frame(0), position_frame(1)])
+    await storing.finish([source])
+    assert sum(map(len, await journal.recent(10))) == 2
+    journal.close()
+
+
+async def test_quarantine_when_a_stranger_floods_it_then_frames_are_counted_and_few_bytes_kept(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Rule: counts are exact, the bytes of the first thousand of a kind are enough."""
+    async with opened(tmp_path, clock) as journal:
+        rejected = [Rejected(frame=frame(b"x"), reason="unknown device")] * 1500
+        await journal.append([], rejected)
+        assert [count for _, _, count, _ in await journal.quarantined()] == [1500]
+        kept = await journal.run(lambda: journal._connection.execute("SELECT count(*) FROM quarantine").fetchone()[0])
+        assert kept == 1000

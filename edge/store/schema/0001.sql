@@ -24,6 +24,15 @@ CREATE TABLE quarantine (
     body BLOB NOT NULL
 ) STRICT;
 
+-- How many frames were set aside, by sensor and reason; the bytes above are kept of the first of each only.
+CREATE TABLE quarantine_count (
+    sensor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL,
+    PRIMARY KEY (sensor, reason)
+) STRICT, WITHOUT ROWID;
+
 -- Readings known to be missing.
 CREATE TABLE gap (
     id INTEGER PRIMARY KEY,

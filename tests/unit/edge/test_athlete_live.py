@@ -86,6 +86,14 @@ def test_totals_when_windows_close_then_they_are_the_metrics(live: AthleteLive) 
     assert tile.coverage == pytest.approx(1.0, abs=0.02)
 
 
+def test_tile_when_a_block_ends_with_a_strange_reading_then_the_good_one_before_is_shown(
+    live: AthleteLive,
+) -> None:
+    """Rule: a flagged reading hides nothing but itself."""
+    live.take(heart_rates([150, 255], quality=[0, int(Quality.IMPLAUSIBLE)]))
+    assert (live.tile().hr_bpm, live.tile().hr_seq) == (150, 0)
+
+
 def test_trace_when_asked_then_it_is_one_value_per_second_oldest_first(live: AthleteLive) -> None:
     """Rule: the last 60 s, null where none came; memory is bounded."""
     for second in [*range(200), *range(203, 210)]:

@@ -101,3 +101,18 @@ async def test_hub_when_a_tablet_connects_then_the_first_message_comes_first() -
     assert json.loads(connection.arrived[0])["tiles"] == []
     assert json.loads(connection.arrived[1])["tiles"][0]["hr_bpm"] == 150
     await end(serving)
+
+
+async def test_hub_when_it_ends_its_tablets_then_their_senders_return_and_new_ones_are_served() -> None:
+    """Rule: a new session lets the tablets go, so that they connect again for its snapshot."""
+    hub, connection, later = Hub(ManualClock()), TabletConnection(), TabletConnection()
+    serving = asyncio.create_task(hub.serve(connection, FIRST))
+    await until(lambda: len(connection.arrived) == 1)
+    hub.end()
+    await serving
+    assert hub.clients == 0
+    again = asyncio.create_task(hub.serve(later, FIRST))
+    await until(lambda: len(later.arrived) == 1)
+    hub.tiles([Tile(athlete="a01")])
+    await until(lambda: kinds(later) == ["tiles", "tiles"])
+    await end(again)

@@ -85,6 +85,18 @@ async def test_runner_when_outputs_are_not_finite_then_there_is_no_answer_and_it
     assert runner.counts("effort") == (2, 1)
 
 
+async def test_runner_when_an_output_has_another_shape_on_live_data_then_it_is_a_counted_failure(
+    runner: Runner, tmp_path: Path
+) -> None:
+    """Rule: who asks gets the promised names and shapes or None; the count makes the gateway revert."""
+    runner.activate(model(tmp_path, body="two_rows"))
+    assert await runner.infer("effort", {"features": effort_inputs(2)}) is not None
+    assert await ask(runner) is None
+    stats = runner.stats("effort")
+    assert stats is not None
+    assert (stats.failures, stats.problem) == (1, "output prediction has shape (2, 1), not (1, 1)")
+
+
 async def test_runner_when_inputs_do_not_fit_then_it_is_a_counted_failure_not_a_crash(
     runner: Runner, tmp_path: Path
 ) -> None:

@@ -137,6 +137,40 @@ def test_team_when_a_player_fell_silent_then_only_he_is_masked() -> None:
     assert graph.time_ns == START_NS + 2 * NS_PER_S
 
 
+@pytest.mark.parametrize("off_s", [-2.0, -0.5, 0.5, 2.0])
+def test_team_when_one_clock_is_wrong_then_only_its_player_is_masked(off_s: float) -> None:
+    """Rule: a majority of right clocks wins; a tag ahead or behind never empties the map."""
+    third = AthleteId("a03")
+    team = TeamHistory({ATHLETE: 0, SECOND: 0, third: 1})
+    team.push(track(until_s=5.0 + off_s))
+    team.push(track(SECOND, until_s=5.0))
+    team.push(track(third, until_s=4.95))
+    graph = team.graph()
+    assert graph is not None
+    assert graph.mask.tolist() == [0, 1, 1]
+    assert graph.time_ns == START_NS + 4950 * NS_PER_MS
+
+
+def test_team_when_most_players_leave_then_those_who_play_on_are_shown() -> None:
+    """Rule: a majority of silent tags outvotes nobody."""
+    third = AthleteId("a03")
+    team = TeamHistory({ATHLETE: 0, SECOND: 0, third: 1})
+    team.push(track(until_s=2.0))
+    team.push(track(SECOND, until_s=2.0))
+    team.push(track(third, until_s=5.5))
+    graph = team.graph()
+    assert graph is not None
+    assert graph.mask.tolist() == [0, 0, 1]
+
+
+def test_team_when_positions_carry_other_flags_then_they_are_shown() -> None:
+    """Rule: only an implausible position is left out; a corrected clock is a right one."""
+    team, run = TeamHistory({ATHLETE: 0}), track()
+    flags = int(Quality.CLOCK_CORRECTED | Quality.TRAILING_BYTES)
+    team.push(positions(run.values[:, :2], times_ns=run.time_ns, quality=flags))
+    assert team.graph() is not None
+
+
 def test_team_when_a_history_is_short_or_has_a_hole_then_the_player_is_masked() -> None:
     """Rule: no path is invented over more than half a second, or before the first position."""
     block = track()

@@ -67,6 +67,7 @@ def test_roster_when_written_and_read_then_it_is_the_same(tmp_path: Path) -> Non
         (Roster(athletes=[roster_athlete(), roster_athlete()], assignments=[]), "stands twice"),
         (Roster(athletes=[roster_athlete("ball")], assignments=[]), "stands twice"),
         (Roster(athletes=[roster_athlete(sex="x")], assignments=[]), "sex must be"),
+        (Roster(athletes=[roster_athlete(team=2)], assignments=[]), "team must be 0 or 1"),
         (Roster(athletes=[roster_athlete(hr_rest_bpm=190.0)], assignments=[]), "hr_rest_bpm < hr_max_bpm"),
         (Roster(athletes=[roster_athlete(hr_max_bpm=300.0)], assignments=[]), "<= 250"),
         (Roster(athletes=[roster_athlete("no good")], assignments=[]), "is not an id"),

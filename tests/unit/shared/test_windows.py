@@ -1,14 +1,15 @@
 """Event-time windows: what they hold depends on the readings, not on how and when they came."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import NS_PER_S
 from shared.ids import AthleteId, SensorId
 from shared.readings import Readings
-from shared.windows import Window, Windower, merge
-from tests.factories import START_NS, heart_rates, positions, select
+from shared.windows import PATIENCE_NS, Window, Windower, merge
+from tests.factories import START_NS, heart_rates, positions, readings, select
 
 COUNT = 60
 
@@ -89,13 +90,55 @@ def test_windows_when_a_reading_is_later_than_the_bound_then_it_is_counted_and_l
 
 
 def test_windows_when_an_athlete_falls_silent_then_advance_closes_them() -> None:
-    """Rule: a window closes one lateness after its end, also without newer readings."""
+    """Rule: a window closes when patience is over, also without newer readings."""
     windower = Windower()
+    over_ns = START_NS + NS_PER_S + PATIENCE_NS
     assert windower.push(heart_rates([120])) == []
-    assert windower.advance(START_NS + 2 * NS_PER_S - 1) == []
-    (window,) = windower.advance(START_NS + 2 * NS_PER_S)
+    assert windower.advance(over_ns - 1) == []
+    (window,) = windower.advance(over_ns)
     assert (window.start_ns, window.end_ns) == (START_NS, START_NS + NS_PER_S)
-    assert windower.advance(START_NS + 9 * NS_PER_S) == []
+    assert windower.advance(over_ns + 9 * NS_PER_S) == []
+    assert over_ns + NS_PER_S - START_NS <= windower.delay_ns
+
+
+@pytest.mark.parametrize("slow_s", [1.5, 5.0, 14.0])
+def test_windows_when_a_tag_is_slow_then_its_readings_are_waited_for(slow_s: float) -> None:
+    """Rule: a stream that is alive is never cut off by a faster one, nor by the passing of time."""
+    windower, block = Windower(), recording()
+    windows: list[Window] = []
+    for i in range(COUNT):
+        now_ns = int(block.time_ns[i] + slow_s * NS_PER_S)
+        beat, tag = heart_rates([120], first=i, times_ns=[now_ns]), select(block, np.array([i]))
+        for came in [tag, beat] if i == 0 else [beat, tag]:  # a stream of which nothing is known is not waited for
+            windows += windower.push(came)
+        windows += windower.advance(now_ns)
+    windows += windower.flush()
+    assert windower.late == 0
+    assert sum(len(window.streams.get("position", ())) for window in windows) == COUNT
+
+
+def test_windows_when_a_stream_is_gone_then_the_others_are_held_up_no_longer_than_patience() -> None:
+    """Rule: a stream that lags by more than patience is not waited for."""
+    windower = Windower()
+    windower.push(recording())
+    gone_ns = int(recording().time_ns[-1])
+    beats = heart_rates(np.full(40, 120.0))
+    ends = [
+        window.end_ns - int(beats.time_ns[i])
+        for i in range(40)
+        for window in windower.push(select(beats, np.array([i])))
+        if window.end_ns > gone_ns
+    ]
+    assert len(ends) > 10
+    assert min(ends) >= -(PATIENCE_NS + 2 * NS_PER_S)
+    assert ends[-1] == -NS_PER_S
+
+
+def test_windows_when_battery_is_rare_then_it_holds_nothing_up() -> None:
+    """Rule: only streams with a reading per window are waited for."""
+    windower = Windower()
+    windower.push(readings("battery", [[80]], times_ns=[START_NS]))
+    assert len(windower.push(recording())) == 4
 
 
 def test_windows_when_athletes_run_at_different_times_then_one_does_not_close_the_others() -> None:
@@ -121,3 +164,12 @@ def test_merge_when_two_sensors_count_alike_then_both_readings_stay() -> None:
     merged = merge([first, second, restarted, first])
     assert sorted(merged.values[:, 0]) == [60, 61, 70, 71, 80]
     assert (np.diff(merged.time_ns) >= 0).all()
+
+
+def test_windows_when_streams_are_pushed_together_then_none_makes_the_others_late() -> None:
+    """Rule: blocks that came together are all filed before a window closes."""
+    windower = Windower()
+    windows = windower.push(heart_rates(np.full(60, 120.0)), recording())
+    windows += windower.flush()
+    assert windower.late == 0
+    assert sum(len(window.streams.get("position", ())) for window in windows) == COUNT

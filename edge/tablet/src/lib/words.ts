@@ -52,6 +52,7 @@ export const MODEL_STATES: Readonly<Record<ModelHealth["state"], string>> = {
 };
 
 const LINKS: Readonly<Record<string, string>> = {
+  store: "Local database",
   broker: "Sensor broker",
   cloud: "Cloud",
   adapter: "Bluetooth adapter",

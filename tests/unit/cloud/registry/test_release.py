@@ -134,6 +134,23 @@ def test_release_check_when_model_has_no_known_metric_then_refuses(trained: Trai
         check_releasable(card, (folder / "model.onnx").read_bytes())
 
 
+def test_release_check_when_the_name_does_not_fit_the_features_then_refuses(trained: Trained) -> None:
+    """A gateway feeds each model with its own feature set."""
+    folder = trained()
+    card: ModelCard = msgspec.structs.replace(read_card(folder / "card.json"), name="trajectory")
+    with pytest.raises(ModelIncompatible, match="does not run on athlete_effort@1"):
+        check_releasable(card, (folder / "model.onnx").read_bytes())
+
+
+def test_release_check_when_golden_vectors_compare_nothing_then_refuses(trained: Trained) -> None:
+    """A golden vector holds every output of the feature set."""
+    folder = trained()
+    card = read_card(folder / "card.json")
+    empty = msgspec.structs.replace(card, golden=[msgspec.structs.replace(card.golden[0], outputs={})])
+    with pytest.raises(ModelIncompatible, match="outputs are"):
+        check_releasable(empty, (folder / "model.onnx").read_bytes())
+
+
 def test_release_when_nothing_is_set_up_then_says_what_to_run(
     tmp_path: Path, clock: ManualClock, trained: Trained
 ) -> None:

@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from tests.integration.gateway_process import Program, free_port, write_settings, write_squad
+
+
+async def test_page_when_another_site_asks_for_live_data_then_it_is_refused(tmp_path: Path) -> None:
+    """A page of somebody else's in the same browser gets nothing: foreign origins and foreign names are turned away."""
+    write_squad(tmp_path, ["tag-1"])
+    settings = write_settings(tmp_path, broker_port=free_port())
+    async with Program(tmp_path, "gateway", "edge", "run", "--settings", str(settings)) as gateway:
+        url = (await gateway.start())["url"]
+        live = url.replace("http", "ws", 1) + "/ws/live"
+        async with connect(live, origin=url) as socket:
+            assert "snapshot" in str(await socket.recv())
+        async with connect(live) as socket:
+            assert "snapshot" in str(await socket.recv())
+        with pytest.raises(InvalidStatus):
+            async with connect(live, origin="http://elsewhere.example"):
+                pass
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"{url}/api/health", headers={"host": "elsewhere.example"})).status_code == 400
+            assert (await client.get(f"{url}/api/health")).status_code == 200
+        assert await gateway.stop() == 0

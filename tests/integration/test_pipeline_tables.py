@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,27 @@ def test_pipeline_when_an_object_is_damaged_then_dead_letter_and_the_rest_goes_o
         "object is missing",
     ]
     assert session.run().run == 0
+
+
+def test_pipeline_when_objects_keep_coming_then_the_run_ends_all_the_same(session: Cloud) -> None:
+    """A run takes what is there; a gateway that uploads faster than a run ends must not keep it going for ever."""
+    stop = threading.Event()
+
+    def upload() -> None:
+        first = 10_000
+        while not stop.wait(0.05):
+            session.readings(heart_rates("a1", first, 1))
+            first += 1
+
+    uploading = threading.Thread(target=upload)
+    uploading.start()
+    try:
+        report = session.run()
+    finally:
+        stop.set()
+        uploading.join()
+    assert report.run <= 2
+    assert len(session.identities("heart_rate")) > 0
 
 
 def test_pipeline_when_profiles_come_late_then_counted_as_skipped_and_derived_again(cloud: Cloud) -> None:

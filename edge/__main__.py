@@ -19,6 +19,8 @@ from edge.sources.replay import ReplaySource
 from shared.clock import SystemClock
 from shared.errors import ConfigError, SidelineError
 from shared.log import configure
+from shared.roster import read_roster
+from shared.settings import read_secret
 
 app = typer.Typer(
     name="sideline-gateway",
@@ -89,8 +91,11 @@ def check(
 
 @app.command("check-settings", epilog="Example: sideline-gateway check-settings --settings gateway.toml")
 def check_settings(settings: Settings = Path("gateway.toml")) -> None:
-    """Read the settings and say what the gateway would use."""
+    """Read the settings and the files that they name, and say what the gateway would use."""
     chosen = load(settings)
+    read_roster(Path(chosen.roster_file))
+    if chosen.sync.url:
+        read_secret(Path(chosen.sync.token_file))
     _out.print_json(msgspec.json.encode(chosen).decode("utf-8"))
 
 

@@ -26,6 +26,7 @@ from edge.settings import GatewaySettings
 from edge.sources.base import Source
 from edge.sources.ble import BleSource
 from edge.sources.mqtt import MqttSource
+from edge.store.database import only_gateway
 from edge.store.journal import Journal
 from edge.supervise import keep_running
 from edge.sync.summaries import Summaries
@@ -62,6 +63,7 @@ class Gateway:
         self._clock = clock
         self._data = Path(settings.data_dir)
         self._wearers = Wearers(read_roster(Path(settings.roster_file)))
+        self._lock = only_gateway(self._data)
         self._journal = Journal.open(self._data / "gateway.sqlite", clock, max_bytes=settings.store.max_bytes)
         self._radio = BleSource(settings.ble, self._wearers.is_known, clock) if settings.ble else None
         self._sources = self._named_sources() if sources is None else sources
@@ -103,6 +105,7 @@ class Gateway:
             await self._journal.run(self._journal.outbox.fill)
         self._runner.close()
         self._journal.close()
+        self._lock.close()
 
     async def run(self, on_ready: Callable[[str], None]) -> None:
         """Run every part until cancelled; `on_ready` hears the page's address once it answers."""

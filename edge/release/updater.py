@@ -80,7 +80,7 @@ class ModelUpdater:
             )
             updater.refresh()
         except (DownloadError, HTTPError) as exc:
-            raise LinkDown(f"release repository: {exc}") from exc
+            raise LinkDown(f"release repository: {str(exc) or type(exc).__name__}") from exc
         except OSError as exc:
             raise StoreError(f"release metadata cannot be written: {exc}") from exc
         except (RepositoryError, ValueError) as exc:

@@ -4,11 +4,13 @@ WAL with synchronous=FULL: with NORMAL, 280 of 300 simulated power cuts lost ack
 `max_page_count` keeps a full disk from wedging the WAL: inserts fail cleanly and deletes still work.
 """
 
+import fcntl
 import re
 import sqlite3
 from pathlib import Path
+from typing import BinaryIO
 
-from shared.errors import StoreCorrupt, StoreError, StoreFull
+from shared.errors import ConfigError, StoreCorrupt, StoreError, StoreFull
 from shared.ids import Epoch, new_epoch, parse_epoch
 
 _SCHEMA = Path(__file__).parent / "schema"
@@ -36,6 +38,21 @@ def open_database(path: Path, *, max_bytes: int) -> sqlite3.Connection:
     except sqlite3.Error as exc:
         raise translated(exc) from exc
     return connection
+
+
+def only_gateway(folder: Path) -> BinaryIO:
+    """Return the open lock of a data folder; it is held until the file is closed or the process ends.
+
+    Raises: ConfigError when another gateway uses the folder: two writers would fight for sensors and broker.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / "gateway.lock").open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        file.close()
+        raise ConfigError("data_dir", f"{folder} is used by another gateway that runs") from exc
+    return file
 
 
 def translated(exc: sqlite3.Error) -> StoreError:

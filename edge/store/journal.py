@@ -25,6 +25,7 @@ _LATENCIES_KEPT = 512
 _QUARANTINE_BODY_BYTES = 4096
 # By sensor and reason: enough to find out what is wrong, and a neighbour's tags cannot fill the disk.
 _QUARANTINE_KEPT = 1000
+_QUARANTINE_SHOWN = 100
 
 
 @dataclass(slots=True)
@@ -89,9 +90,13 @@ class Journal:
         return await self.run(self._totals)
 
     async def quarantined(self) -> list[tuple[str, str, int, int]]:
-        """Return (sensor, reason, count, last_ns) of quarantined frames."""
-        sql = "SELECT sensor, reason, count, last_ns FROM quarantine_count ORDER BY last_ns DESC LIMIT 100"
-        return await self.run(lambda: self._connection.execute(sql).fetchall())
+        """Return (sensor, reason, count, last_ns) of quarantined frames, newest first; the oldest are summed up."""
+        sql = "SELECT sensor, reason, count, last_ns FROM quarantine_count ORDER BY last_ns DESC"
+        rows = await self.run(lambda: self._connection.execute(sql).fetchall())
+        shown, others = rows[:_QUARANTINE_SHOWN], rows[_QUARANTINE_SHOWN:]
+        if others:
+            shown.append((f"{len(others)} others", "various", sum(row[2] for row in others), others[0][3]))
+        return shown
 
     async def gaps(self) -> list[tuple[str, str, int, int]]:
         """Return (stream, reason, count, last_ns) of recorded gaps, and of what the cloud would not take."""

@@ -18,7 +18,8 @@ from edge.ui.hub import Hub
 
 TABLET = Path(__file__).parent.parent / "tablet" / "dist"
 _NOT_BUILT = """<!doctype html><title>Sideline</title><p>The gateway runs, but the tablet app is not built yet.
-Run <code>make tablet</code> and reload. The gateway's state is at <a href="/api/health">/api/health</a>.</p>"""
+Run <code>make tablet</code> and start the gateway again.
+The gateway's state is at <a href="/api/health">/api/health</a>.</p>"""
 _MAX_MESSAGE_BYTES = 4096
 _POLICY_VIOLATION = 1008
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -1,3 +1,5 @@
+import asyncio
+import sys
 from pathlib import Path
 
 import httpx
@@ -25,4 +27,20 @@ async def test_page_when_another_site_asks_for_live_data_then_it_is_refused(tmp_
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{url}/api/health", headers={"host": "elsewhere.example"})).status_code == 400
             assert (await client.get(f"{url}/api/health")).status_code == 200
+        assert await gateway.stop() == 0
+
+
+async def test_gateway_when_another_uses_its_data_then_it_says_so_and_ends(tmp_path: Path) -> None:
+    """Two gateways on one data folder would fight for broker, radio and database: the second does not start."""
+    write_squad(tmp_path, ["tag-1"])
+    settings = write_settings(tmp_path, broker_port=free_port())
+    words = ("edge", "run", "--settings", str(settings))
+    async with Program(tmp_path, "gateway", *words) as gateway:
+        await gateway.start()
+        second = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *words, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
+        )
+        _, said = await second.communicate()
+        assert second.returncode == 2
+        assert "used by another gateway" in " ".join(said.decode().split())
         assert await gateway.stop() == 0

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -48,13 +49,11 @@ def start(demo: Demo) -> None:
     The gateway comes before the sensors: the broker keeps messages only for a client that has subscribed once.
     """
     begun = time.monotonic()
-    with ThreadPoolExecutor() as together:
-        try:
-            start_parts(demo, together)
-        except BaseException:
-            # What the other threads wait for has to end first, or leaving the pool would wait for it too.
-            demo.children.end_errands()
-            raise
+    with ThreadPoolExecutor() as together, ExitStack() as interrupted:
+        # What the other threads wait for has to end first, or leaving the pool would wait for it too.
+        interrupted.callback(demo.children.end_errands)
+        start_parts(demo, together)
+        interrupted.pop_all()
     console.print(
         f"\nready in {time.monotonic() - begun:.1f} s   [bold]{demo.url}[/bold]   (Ctrl-C stops everything)\n"
     )

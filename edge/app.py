@@ -15,7 +15,7 @@ from edge.health import HealthReport, Sources
 from edge.inference.runner import Runner
 from edge.lanes import Lane, Policy
 from edge.links import LinkStatus
-from edge.messages import Athlete, Pitch, Session, Snapshot
+from edge.messages import Athlete, MetricInfo, Pitch, Session, Snapshot
 from edge.pipeline.intake import Intake
 from edge.pipeline.live import AHEAD_STEP_S, Live
 from edge.pipeline.roster import Wearers
@@ -37,6 +37,8 @@ from edge.ui.routes import LOOPBACK, create_app
 from edge.ui.server import WebServer
 from shared.clock import Clock
 from shared.errors import StoreError
+from shared.metrics.base import Described
+from shared.metrics.registry import METRICS
 from shared.readings import Readings
 from shared.roster import read_roster
 from shared.settings import read_secret
@@ -201,5 +203,21 @@ class Gateway:
             tiles=self._live.tiles(with_trace=True),
             alerts=[self._live.alert_message(alert) for alert in self._live.alerts.values()],
             health=health,
+            metrics=[metric_info(metric) for metric in METRICS],
             ahead_step_s=AHEAD_STEP_S,
         )
+
+
+def metric_info(metric: Described, *, team: bool = False) -> MetricInfo:
+    """Return what a tablet shows when a number of this metric is tapped."""
+    return MetricInfo(
+        metric=metric.metric_id,
+        title=metric.title,
+        unit=metric.unit,
+        decimals=metric.decimals,
+        labels=list(metric.labels),
+        formula=metric.formula,
+        rules=metric.rules,
+        source=metric.source,
+        team=team,
+    )

@@ -118,6 +118,41 @@ class SensorHealth(msgspec.Struct, frozen=True, kw_only=True):
     reconnects: int
     battery_percent: float | None = None
     rssi_dbm: int | None = None
+    adapter: str | None = None
+    """The Bluetooth adapter that holds it, or hears its advertisements."""
+    mode: Literal["connected", "advertising", "broker"] | None = None
+    """How its readings come now: over a connection, from advertisements alone, through a broker."""
+    silent: bool = False
+    """Connected, and nothing comes."""
+    loss_percent: float | None = None
+    """Share of the last minute's expected frames that did not come."""
+    clock_offset_ms: float | None = None
+    """How far the device's UTC is behind (+) the gateway's, beyond the fastest way here; null where it sends none."""
+    clock_drift_ppm: float | None = None
+    clock_resets: int = 0
+    about: dict[str, str] = {}
+    """Manufacturer, model, firmware, place on the body, as the device says."""
+
+
+class AdapterHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One Bluetooth adapter: connections held of those it can hold, sensors that it hears best, frames that came."""
+
+    adapter: str
+    up: bool
+    slots: int
+    used: int
+    heard: int
+    problem: str | None = None
+
+
+class NearSensor(msgspec.Struct, frozen=True, kw_only=True):
+    """A sensor on the air that may be held near the gateway to be paired; the strongest stands first."""
+
+    sensor: str
+    name: str | None
+    rssi_dbm: int
+    athlete: str | None
+    last_ns: int
 
 
 class QuarantineEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +225,55 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     quarantine: list[QuarantineEntry]
     gaps: list[GapEntry]
     live_dropped: int
+    adapters: list[AdapterHealth] = []
+    near: list[NearSensor] = []
+
+
+class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a metric is: opened by a tap on any number that it gives. `team` metrics are of positions of many."""
+
+    metric: str
+    title: str
+    unit: str
+    decimals: int
+    labels: list[str]
+    formula: str
+    rules: str
+    source: str
+    team: bool = False
+
+
+class MetricNow(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric's values now, null where it cannot be said; see `shared.metrics.base.MetricValue`."""
+
+    metric: str
+    values: list[float | None]
+    coverage: float
+    quality: float = 1.0
+    notes: list[str] = []
+
+
+class AthleteMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `GET /api/athletes/<athlete>/metrics`: every metric of one athlete's session."""
+
+    athlete: str
+    sent_ns: int
+    metrics: list[MetricNow]
+
+
+class TeamNow(msgspec.Struct, frozen=True, kw_only=True):
+    """One team's metrics now, from everybody's positions; `hull` is its outline as [x_m, y_m], in order."""
+
+    team: int
+    metrics: list[MetricNow]
+    hull: list[list[float]] = []
+
+
+class Assign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /api/assignments`: from now on `athlete` wears `sensor`; null takes it off."""
+
+    sensor: str
+    athlete: str | None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="snapshot"):
@@ -202,6 +286,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     tiles: list[Tile]
     alerts: list[Alert]
     health: Health
+    metrics: list[MetricInfo]
     ahead_step_s: float = 0.1
 
 
@@ -217,6 +302,21 @@ class MapPatch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
 
     sent_ns: int
     dots: list[Dot]
+
+
+class TeamPatch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="teams"):
+    """Both teams' metrics, once a second while positions come."""
+
+    sent_ns: int
+    teams: list[TeamNow]
+
+
+class AssignedPatch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="assigned"):
+    """A sensor changed its wearer, by whichever tablet."""
+
+    sent_ns: int
+    sensor: str
+    athlete: str | None
 
 
 class AlertPatch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="alert"):
@@ -239,4 +339,4 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="see
     alert: str
 
 
-Message = Snapshot | TilePatch | MapPatch | AlertPatch | HealthPatch
+Message = Snapshot | TilePatch | MapPatch | TeamPatch | AssignedPatch | AlertPatch | HealthPatch

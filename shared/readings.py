@@ -23,6 +23,14 @@ class Quality(IntFlag):
     """The device's own time was replaced by the time of arrival."""
     TRAILING_BYTES = 8
     """The frame carried bytes beyond its fields."""
+    UNCERTAIN = 16
+    """The device itself doubts the reading: a pulse interval in motion, an unsolved position."""
+    BACKLOG = 32
+    """The device sent it later than it measured it, from its memory."""
+    RESTAMPED = 64
+    """The gateway's clock was wrong at arrival; the time was set right afterwards."""
+    ESTIMATED = 128
+    """Not measured: filled in or derived by the device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +43,23 @@ class Frame:
     received: Stamp
 
 
+NO_TIME = np.iinfo(np.int64).min
+"""In `Clocks.device_ns`: the device sent no time with this reading."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """The clocks behind a block's UTC: what the device's own said, and the gateway's monotonic one at arrival.
+
+    `device_ns` int64[n] counts as the device does (UTC, or nanoseconds since it knows best), NO_TIME where it sent
+    none. `mono_ns` int64[n] counts in `boot`, one run of the gateway.
+    """
+
+    boot: str
+    device_ns: NDArray[np.int64]
+    mono_ns: NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
     """A block of one stream of one sensor: n readings in k columns.
@@ -42,7 +67,7 @@ class Readings:
     `sequence` int64[n] counts readings within `origin` (the device's power-on, or the gateway's for devices that do
     not count); (sensor, stream, origin, sequence) is a reading's identity, time is not.
     `time_ns` int64[n] is UTC. `values` float64[n, k] has the columns of `STREAMS[stream].quantities`, NaN where the
-    device sent nothing. `quality` uint8[n] holds Quality bits.
+    device sent nothing. `quality` uint8[n] holds Quality bits. `clocks` is None where only UTC is known (a file).
     """
 
     sensor: SensorId
@@ -53,6 +78,7 @@ class Readings:
     values: NDArray[np.float64]
     quality: NDArray[np.uint8]
     athlete: AthleteId | None = None
+    clocks: Clocks | None = None
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -62,14 +88,18 @@ class Readings:
         return self.values[:, STREAMS[self.stream].column(quantity)]
 
 
-def cut(block: Readings, part: slice) -> Readings:
-    """Return some of a block's readings."""
+def select(block: Readings, chosen: slice | NDArray[np.bool_] | NDArray[np.int64]) -> Readings:
+    """Return some of a block's readings: a slice, those that a mask marks, or by row number."""
+    clocks = block.clocks
     return replace(
         block,
-        sequence=block.sequence[part],
-        time_ns=block.time_ns[part],
-        values=block.values[part],
-        quality=block.quality[part],
+        sequence=block.sequence[chosen],
+        time_ns=block.time_ns[chosen],
+        values=block.values[chosen],
+        quality=block.quality[chosen],
+        clocks=None
+        if clocks is None
+        else Clocks(boot=clocks.boot, device_ns=clocks.device_ns[chosen], mono_ns=clocks.mono_ns[chosen]),
     )
 
 

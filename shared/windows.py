@@ -9,7 +9,7 @@ import numpy as np
 from shared.clock import NS_PER_S
 from shared.ids import AthleteId, SensorId
 from shared.quantities import STREAMS
-from shared.readings import Readings
+from shared.readings import Readings, select
 
 PATIENCE_NS = 15 * NS_PER_S
 """How long a window waits for one of its athlete's streams: a tag's clock may be seconds slow, a silent one is gone."""
@@ -28,7 +28,7 @@ class Window:
 def merge(blocks: Sequence[Readings]) -> Readings:
     """Return blocks of one stream as one block in time order, with each (sensor, origin, sequence) once.
 
-    The result carries the first block's sensor and origin.
+    The result carries the first block's sensor and origin, and no clocks.
     """
     first = blocks[0]
     if len(blocks) == 1 and len(first) == 1:
@@ -48,6 +48,7 @@ def merge(blocks: Sequence[Readings]) -> Readings:
         time_ns=times[order],
         values=np.concatenate([block.values for block in blocks])[order],
         quality=np.concatenate([block.quality for block in blocks])[order],
+        clocks=None,
     )
 
 
@@ -130,7 +131,7 @@ class Windower:
         if len(block) == 1:  # live, nearly every block is one reading
             return [(int(block.time_ns[0]) // self._size_ns, block)]
         indices = block.time_ns // self._size_ns
-        return [(int(index), _select(block, indices == index)) for index in np.unique(indices)]
+        return [(int(index), select(block, indices == index)) for index in np.unique(indices)]
 
     def _close(self, athlete: AthleteId, last: int | None) -> list[Window]:
         """Close the windows up to number `last`, or all."""
@@ -153,13 +154,3 @@ class Windower:
             end_ns=start_ns + self._size_ns,
             streams={stream: merge(parts) for stream, parts in by_stream.items()},
         )
-
-
-def _select(block: Readings, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Readings:
-    return replace(
-        block,
-        sequence=block.sequence[chosen],
-        time_ns=block.time_ns[chosen],
-        values=block.values[chosen],
-        quality=block.quality[chosen],
-    )

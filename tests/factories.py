@@ -68,20 +68,6 @@ def positions(xy_m: Sequence[Sequence[float]] | NDArray[np.float64], **given: An
     return readings("position", np.column_stack((xy, np.ones(len(xy)))), **given)
 
 
-def select(block: Readings, chosen: NDArray[Any]) -> Readings:
-    """Return some readings of a block, by index or mask."""
-    return Readings(
-        sensor=block.sensor,
-        stream=block.stream,
-        origin=block.origin,
-        sequence=block.sequence[chosen],
-        time_ns=block.time_ns[chosen],
-        values=block.values[chosen],
-        quality=block.quality[chosen],
-        athlete=block.athlete,
-    )
-
-
 def window(*blocks: Readings, start_ns: int = START_NS, seconds: float = 1.0) -> Window:
     """Return one window holding these blocks."""
     return Window(

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from cloud.datasets.rows import EffortRows
 from cloud.training.tabular import ReserveRegressor
-from shared.metrics.motion import SPEED_EDGES_MPS
+from shared.metrics.base import SPEED_EDGES_MPS
 
 _SPEED = "speed_mean_15s"
 _MIN_ROWS_OF_A_MEAN = 5

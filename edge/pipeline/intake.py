@@ -4,20 +4,23 @@ import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from edge.pipeline.device_time import beat_times, reading_times
+from edge.pipeline.device_time import DeviceTime, beat_times
 from edge.pipeline.roster import Wearers
 from edge.pipeline.seen import Seen
 from edge.pipeline.validate import implausible
-from edge.sensors.base import Decoded, Rejected
+from edge.sensors.base import About, Decoded, Rejected, Sensor
 from edge.sensors.registry import BY_CHANNEL
-from shared.errors import DecodeError
-from shared.ids import SensorId
-from shared.readings import Frame, Quality, Readings
+from shared.errors import ConfigError, DecodeError
+from shared.ids import SensorId, parse_sensor_id
+from shared.readings import NO_TIME, Clocks, Frame, Quality, Readings
 
 _IMPLAUSIBLE = np.uint8(Quality.IMPLAUSIBLE)
+# What every Bluetooth device may have does not say what it is.
+_SIDE_KINDS = ("battery", "device_information")
 
 
 @dataclass(slots=True)
@@ -31,6 +34,8 @@ class SensorCounts:
     duplicates: int = 0
     last_ns: int | None = None
     battery_percent: float | None = None
+    about: dict[str, str] = field(default_factory=dict)
+    time: DeviceTime = field(default_factory=DeviceTime)
 
 
 @dataclass(slots=True)
@@ -40,8 +45,9 @@ class _Part:
     key: list[int] = field(default_factory=list)
     rows: list[tuple[float, ...]] = field(default_factory=list)
     sequence: list[int] = field(default_factory=list)
+    time_ns: list[int] = field(default_factory=list)
     device_ns: list[int] = field(default_factory=list)
-    received_ns: list[int] = field(default_factory=list)
+    mono_ns: list[int] = field(default_factory=list)
     quality: list[int] = field(default_factory=list)
 
 
@@ -50,7 +56,7 @@ class _Batch:
     """The rows of one batch of frames by stream; numpy sees a whole stream at once, not one sensor at a time."""
 
     parts: dict[str, _Part] = field(default_factory=dict)
-    keys: dict[tuple[SensorId, str], int] = field(default_factory=dict)
+    keys: dict[tuple[SensorId, str, str], int] = field(default_factory=dict)
 
 
 class Intake:
@@ -61,6 +67,7 @@ class Intake:
         self._wearers = wearers
         self._origin = origin
         self._seen = Seen()
+        self._memories: dict[tuple[SensorId, str], Any] = {}
         self._next: dict[tuple[SensorId, str], int] = defaultdict(int)
         self.counts: dict[SensorId, SensorCounts] = {}
 
@@ -84,67 +91,117 @@ class Intake:
 
     def _decode(self, frame: Frame, batch: _Batch) -> None:
         sensor = BY_CHANNEL.get(frame.channel)
-        if not self._wearers.is_known(frame.sensor):
-            raise DecodeError("unknown device")
         if sensor is None:
             raise DecodeError("unknown channel")
-        counts = self.counts.get(frame.sensor)
-        if counts is None or counts.kind == "battery":
-            counts = self.counts.setdefault(frame.sensor, SensorCounts(kind=sensor.name))
-            counts.kind = sensor.name
-        counts.frames += 1
-        try:
-            decoded = sensor.decode(frame.channel, frame.body)
-        except DecodeError:
-            counts.malformed += 1
-            raise
-        counts.last_ns = frame.received.utc_ns
-        new = [self._gather(frame, part, batch, counts) for part in decoded]
-        counts.duplicates += not all(new)
+        if not sensor.names_devices and not self._wearers.is_known(frame.sensor):
+            raise DecodeError("unknown device")
+        parts = self._said(sensor, frame)
+        new = True
+        strangers = 0
+        for part in parts:
+            device = frame.sensor if part.sensor is None else _named(part.sensor)
+            if part.sensor is not None and not self._wearers.is_known(device):
+                strangers += 1
+                continue
+            counts = self._counts(device, sensor.name)
+            if part.sensor is not None:
+                counts.frames += 1
+                counts.last_ns = frame.received.utc_ns
+            if isinstance(part, About):
+                counts.about.update(part.facts)
+            else:
+                new &= self._gather(device, frame, part, batch)
+        if not sensor.names_devices:
+            self.counts[frame.sensor].duplicates += not new
+        if strangers:
+            raise DecodeError("unknown device")
 
-    def _gather(self, frame: Frame, decoded: Decoded, batch: _Batch, counts: SensorCounts) -> bool:
+    def _said(self, sensor: Sensor, frame: Frame) -> tuple[Decoded | About, ...]:
+        """Return what the frame says, counted for the device that the frame's channel names."""
+        counts = None if sensor.names_devices else self._counts(frame.sensor, sensor.name)
+        if counts is not None:
+            counts.frames += 1
+        key = (frame.sensor, sensor.name)
+        if key not in self._memories:
+            self._memories[key] = sensor.start()
+        try:
+            parts = sensor.decode(frame.channel, frame.body, self._memories[key])
+        except DecodeError:
+            if counts is not None:
+                counts.malformed += 1
+            raise
+        if counts is not None:
+            counts.last_ns = frame.received.utc_ns
+        return parts
+
+    def _counts(self, device: SensorId, kind: str) -> SensorCounts:
+        counts = self.counts.get(device)
+        if counts is None:
+            counts = self.counts[device] = SensorCounts(kind=kind)
+        elif counts.kind in _SIDE_KINDS:
+            counts.kind = kind
+        return counts
+
+    def _gather(self, device: SensorId, frame: Frame, decoded: Decoded, batch: _Batch) -> bool:
         """Add the rows of one stream to the batch; return False if they have come before."""
         stream, count = decoded.stream, len(decoded.rows)
         if decoded.origin is None or decoded.sequence is None:
-            origin, first = self._origin, self._next[frame.sensor, stream]
-            self._next[frame.sensor, stream] = first + count
+            origin, first = self._origin, self._next[device, stream]
+            self._next[device, stream] = first + count
         else:
             origin, first = decoded.origin, decoded.sequence
-            if not self._seen.add(frame.sensor, stream, origin, first):
+            if not self._seen.add(device, stream, origin, first):
                 return False
         part = batch.parts.get(stream)
         if part is None:
             part = batch.parts[stream] = _Part()
-        received_ns = frame.received.utc_ns
-        part.key += [batch.keys.setdefault((frame.sensor, origin), len(batch.keys))] * count
+        received = frame.received
+        key = batch.keys.setdefault((device, origin, received.boot_id), len(batch.keys))
+        quality = decoded.quality
+        device_ns, last_ns = NO_TIME, received.utc_ns
+        if decoded.device_ns is not None:
+            device_ns = decoded.device_ns
+            last_ns, corrected = self.counts[device].time.place(device_ns, decoded.clock, received)
+            quality |= corrected
         part.rows += decoded.rows
-        part.sequence += range(first, first + count)
-        part.quality += [decoded.quality] * count
-        part.received_ns += [received_ns] * count
-        if stream == "rr":
-            part.device_ns += beat_times(np.array(decoded.rows)[:, 0], received_ns).tolist()
+        if count == 1:
+            part.key.append(key)
+            part.sequence.append(first)
+            part.quality.append(quality)
+            part.mono_ns.append(received.mono_ns)
+            part.time_ns.append(last_ns)
+            part.device_ns.append(device_ns)
         else:
-            part.device_ns += [received_ns if decoded.time_ns is None else decoded.time_ns] * count
+            part.key += [key] * count
+            part.sequence += range(first, first + count)
+            part.quality += [quality] * count
+            part.mono_ns += [received.mono_ns] * count
+            if stream == "rr":
+                part.time_ns += beat_times(np.array(decoded.rows)[:, 0], last_ns).tolist()
+            else:
+                part.time_ns += _back_from(last_ns, decoded.period_ns, count)
+            part.device_ns += (
+                [NO_TIME] * count if device_ns == NO_TIME else _back_from(device_ns, decoded.period_ns, count)
+            )
         if stream == "battery":
-            counts.battery_percent = decoded.rows[-1][0]
+            self.counts[device].battery_percent = decoded.rows[-1][0]
         return True
 
-    def _blocks(self, stream: str, part: _Part, keys: list[tuple[SensorId, str]]) -> list[Readings]:
+    def _blocks(self, stream: str, part: _Part, keys: list[tuple[SensorId, str, str]]) -> list[Readings]:
         """Return the stream's rows as one block per sensor and origin, in order of arrival within each."""
         key = np.array(part.key)
         order = np.argsort(key, kind="stable")
-        times, corrected = reading_times(
-            np.array(part.device_ns, np.int64)[order], np.array(part.received_ns, np.int64)[order]
-        )
-        quality = np.array(part.quality, np.uint8)[order] | corrected
+        times = np.array(part.time_ns, np.int64)[order]
         values = np.array(part.rows, np.float64)[order]
-        quality = quality | implausible(stream, values)
+        quality = np.array(part.quality, np.uint8)[order] | implausible(stream, values)
         sequence = np.array(part.sequence, np.int64)[order]
+        device_ns = np.array(part.device_ns, np.int64)[order]
+        mono_ns = np.array(part.mono_ns, np.int64)[order]
         key = key[order]
         starts = [0, *(np.flatnonzero(np.diff(key)) + 1).tolist(), len(key)]
         blocks: list[Readings] = []
         for start, end in itertools.pairwise(starts):
-            sensor, origin = keys[key[start]]
+            sensor, origin, boot = keys[key[start]]
             block = Readings(
                 sensor=sensor,
                 stream=stream,
@@ -154,7 +211,19 @@ class Intake:
                 values=values[start:end],
                 quality=quality[start:end],
                 athlete=self._wearers.wearer(sensor, int(times[start])),
+                clocks=Clocks(boot=boot, device_ns=device_ns[start:end], mono_ns=mono_ns[start:end]),
             )
             self.counts[sensor].implausible += int(np.count_nonzero(block.quality & _IMPLAUSIBLE))
             blocks.append(block)
         return blocks
+
+
+def _back_from(last_ns: int, period_ns: int, count: int) -> list[int]:
+    return [last_ns - i * period_ns for i in range(count - 1, -1, -1)]
+
+
+def _named(name: str) -> SensorId:
+    try:
+        return parse_sensor_id(name)
+    except ConfigError as exc:
+        raise DecodeError("device has a name that is no id") from exc

@@ -7,7 +7,7 @@ import msgspec
 
 from shared.ids import AthleteId, SensorId
 from shared.metrics.base import Profile
-from shared.roster import Roster
+from shared.roster import Roster, profile_of
 
 # A Bluetooth address, or the UUID that macOS gives in its place: people write both in either case. Names of tags differ
 # by case.
@@ -46,12 +46,7 @@ class Wearers:
 
     def profiles(self) -> dict[AthleteId, Profile]:
         """Return what the metrics need to know of each athlete."""
-        return {
-            AthleteId(a.athlete): Profile(
-                athlete=AthleteId(a.athlete), sex=a.sex, hr_rest_bpm=a.hr_rest_bpm, hr_max_bpm=a.hr_max_bpm
-            )
-            for a in self._roster.athletes
-        }
+        return {AthleteId(a.athlete): profile_of(a, self._roster) for a in self._roster.athletes}
 
 
 def _as_heard(sensor: str) -> str:

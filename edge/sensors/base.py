@@ -1,26 +1,56 @@
 """What a sensor's decoder is: pure, from one frame's bytes to rows of values."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
 
 from shared.readings import Frame
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decoded:
+class DeviceClock(StrEnum):
+    """What a device's own time counts from."""
+
+    UTC = "utc"
+    """It claims to be UTC."""
+    OWN = "own"
+    """It counts from its power-on, or from a date that nobody set: only its differences mean something."""
+
+
+class Decoded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Rows of one stream from one frame.
 
-    `rows` has the columns of `STREAMS[stream].quantities`. `origin` and `sequence` are the device's own count of the
-    first row, where it counts; `time_ns` is the device's own UTC time of the first row, where it sends one.
-    `quality` holds Quality bits that the frame itself tells.
+    `rows` has the columns of `STREAMS[stream].quantities`, oldest first. `origin` and `sequence` are the device's own
+    count of the first row, where it counts. `device_ns` is the device's own time of the *last* row, where it sends
+    one, and `clock` what that counts from; `period_ns` is the time from row to row. `quality` holds Quality bits that
+    the frame itself tells. `sensor` names the device where one channel carries several (a gateway's topic).
     """
 
     stream: str
     rows: tuple[tuple[float, ...], ...]
     origin: str | None = None
     sequence: int | None = None
-    time_ns: int | None = None
+    device_ns: int | None = None
+    clock: DeviceClock = DeviceClock.UTC
+    period_ns: int = 0
     quality: int = 0
+    sensor: str | None = None
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device says of itself, for the health page: (`"manufacturer"`, `"Polar"`), (`"location"`, `"chest"`)."""
+
+    facts: tuple[tuple[str, str], ...]
+    sensor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Bytes that are written to a characteristic (a full UUID) to make a device start, or stop, sending."""
+
+    characteristic: str
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +64,11 @@ class Rejected:
 class Sensor(Protocol):
     """One kind of device.
 
-    `channels` are what its frames come on: Bluetooth characteristics as 4 hexadecimal digits (`"2a37"`) or full UUIDs,
-    or the last word of an MQTT topic. `services` are the Bluetooth services that a scan looks for.
+    `channels` are what its frames come on: Bluetooth characteristics as 4 hexadecimal digits (`"2a37"`) or full UUIDs
+    in lower case, advertisements by company (`"adv:006b"`), or the name of an MQTT payload's format. `services` are
+    the Bluetooth services that a scan looks for. `names_devices` says that frames name their devices themselves
+    (`Decoded.sensor`). `topics` are the MQTT topics that carry its formats, as
+    (pattern, channel): `{sensor}` in a pattern stands for the level that names the device, `+` and `#` as in MQTT.
     """
 
     @property
@@ -44,9 +77,19 @@ class Sensor(Protocol):
     def channels(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def services(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def names_devices(self) -> bool: ...  # noqa: D102
+    @property
+    def topics(self) -> tuple[tuple[str, str], ...]: ...  # noqa: D102
 
-    def decode(self, channel: str, body: bytes) -> tuple[Decoded, ...]:
-        """Return what a frame says.
+    def start(self) -> Any:
+        """Return the memory of one device before its first frame, mutable; None where frames stand alone.
 
-        Raises: DecodeError, and nothing else, when the bytes do not follow the format.
+        It holds what later frames build on: counters that roll over, the first half of a long packet, aliases.
+        """
+
+    def decode(self, channel: str, body: bytes, memory: Any) -> tuple[Decoded | About, ...]:
+        """Return what a frame says, perhaps nothing yet, with `memory` moved on.
+
+        Raises: DecodeError, and nothing else, when the bytes do not follow the format; `memory` is then as it was.
         """

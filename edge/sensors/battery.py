@@ -10,8 +10,13 @@ class Battery:
     name = "battery"
     channels = ("2a19",)
     services: tuple[str, ...] = ()
+    topics: tuple[tuple[str, str], ...] = ()
+    names_devices = False
 
-    def decode(self, channel: str, body: bytes) -> tuple[Decoded, ...]:  # noqa: ARG002  one channel only
+    def start(self) -> None:
+        """Return nothing: every frame stands alone."""
+
+    def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return the charge."""
         if len(body) != 1:
             raise DecodeError("battery level is not one byte")

@@ -22,8 +22,13 @@ class HeartRateStrap:
     name = "heart_strap"
     channels = ("2a37",)
     services = ("180d",)
+    topics: tuple[tuple[str, str], ...] = ()
+    names_devices = False
 
-    def decode(self, channel: str, body: bytes) -> tuple[Decoded, ...]:  # noqa: ARG002  one channel only
+    def start(self) -> None:
+        """Return nothing: every frame stands alone."""
+
+    def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return one heart-rate row, and the RR intervals oldest first, if any.
 
         A byte left over after the last field is kept as a flag; a field that is announced and not there is an error.

@@ -34,8 +34,13 @@ class PositionTag:
     name = "position_tag"
     channels = ("position",)
     services: tuple[str, ...] = ()
+    topics = (("sideline/tags/{sensor}/position", "position"),)
+    names_devices = False
 
-    def decode(self, channel: str, body: bytes) -> tuple[Decoded, ...]:  # noqa: ARG002  one channel only
+    def start(self) -> None:
+        """Return nothing: every frame stands alone."""
+
+    def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return one position row, and the battery's charge where the tag sends it."""
         if len(body) > _MAX_BODY_BYTES:
             raise DecodeError("position body is longer than any tag sends")
@@ -48,7 +53,7 @@ class PositionTag:
             rows=((position.x_mm / 1000, position.y_mm / 1000, position.quality / 100),),
             origin=position.boot,
             sequence=position.n,
-            time_ns=position.t_ns,
+            device_ns=position.t_ns,
         )
         if position.battery is None:
             return (decoded,)
@@ -57,6 +62,6 @@ class PositionTag:
             rows=((float(position.battery),),),
             origin=position.boot,
             sequence=position.n,
-            time_ns=position.t_ns,
+            device_ns=position.t_ns,
         )
         return decoded, battery

@@ -10,3 +10,5 @@ SENSORS: tuple[Sensor, ...] = (HeartRateStrap(), Battery(), PositionTag())
 BY_CHANNEL: dict[str, Sensor] = {channel: sensor for sensor in SENSORS for channel in sensor.channels}
 
 SCAN_SERVICES: tuple[str, ...] = tuple(service for sensor in SENSORS for service in sensor.services)
+
+TOPICS: tuple[tuple[str, str], ...] = tuple(topic for sensor in SENSORS for topic in sensor.topics)

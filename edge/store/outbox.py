@@ -16,7 +16,7 @@ from shared.clock import Clock
 from shared.errors import DecodeError
 from shared.ids import Epoch
 from shared.parquet_codec import SCHEMA_VERSION, decode_parquet, encode_parquet
-from shared.readings import Readings, cut
+from shared.readings import Readings, select
 
 _CURSOR = "outbox"
 # Bounds one batch far below the cloud's 4 MiB: about a minute of 60 athletes at 25 Hz.
@@ -205,8 +205,8 @@ def _halves(blocks: list[Readings]) -> list[list[Readings]]:
     for block in blocks:
         taken = min(room, len(block))
         if taken:
-            first.append(cut(block, slice(0, taken)))
+            first.append(select(block, slice(0, taken)))
         if taken < len(block):
-            second.append(cut(block, slice(taken, len(block))))
+            second.append(select(block, slice(taken, len(block))))
         room -= taken
     return [first, second]

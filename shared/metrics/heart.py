@@ -112,6 +112,12 @@ class ZoneSeconds(_HeartMetric):
     """Seconds in zones 0..5 by share of HRmax."""
 
     metric_id = "hr_zone_seconds@1"
+    title = "Time in heart-rate zones"
+    decimals = 0
+    streams = ("heart_rate",)
+    needs: tuple[str, ...] = ()
+    rules = "a reading holds for 5 s at most; a longer gap counts one second and lowers the coverage"
+    source = "Edwards 1993"
     unit = "s"
     labels = ("z0", "z1", "z2", "z3", "z4", "z5")
     formula = "Σ Δt by HR/HRmax in [0, 0.5, 0.6, 0.7, 0.8, 0.9, ∞); lo ≤ x < hi"
@@ -126,6 +132,12 @@ class BanisterTrimp(_HeartMetric):
     """Banister's training impulse, integrated per reading; the mean-HR form reads low on changing effort (Jensen)."""
 
     metric_id = "trimp_banister@1"
+    title = "TRIMP (Banister)"
+    decimals = 0
+    streams = ("heart_rate",)
+    needs: tuple[str, ...] = ()
+    rules = ZoneSeconds.rules
+    source = "Banister 1991; Morton 1990"
     unit = "AU"
     labels = ("trimp",)
     formula = "Σ Δt(min)·x·a·e^{b·x}, x = (HR−rest)/(max−rest); men a=0.64 b=1.92, women a=0.86 b=1.67"

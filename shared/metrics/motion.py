@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.clock import NS_PER_S
-from shared.metrics.base import MetricValue, Profile
+from shared.metrics.base import SPEED_EDGES_MPS, MetricValue, Profile
 from shared.readings import Quality
 from shared.windows import Window
 
 MAX_STEP_S = 1.0
 MAX_SPEED_MPS = 12.0
-# Men's football: high speed 19.8 km/h, sprint 25.2 km/h; below that the usual walk, jog and run bands.
-SPEED_EDGES_MPS = (0.0, 2.0, 4.0, 19.8 / 3.6, 25.2 / 3.6)
 HIGH_SPEED_BAND = 3
 SPRINT_BAND = 4
 
@@ -47,6 +45,12 @@ class SpeedBandDistance:
     """Metres covered in each speed band; their sum is the distance."""
 
     metric_id = "speed_band_distance@1"
+    title = "Distance by speed"
+    decimals = 0
+    streams = ("position",)
+    needs: tuple[str, ...] = ()
+    rules = "a step over more than 1 s or faster than 12 m/s adds nothing and lowers the coverage"
+    source = "bands as in Nieto-Acevedo 2025"
     unit = "m"
     labels: tuple[str, ...] = ("walk", "jog", "run", "high_speed", "sprint")
     formula = "Σ v·Δt by v in [0, 2, 4, 5.5, 7, ∞) m/s (19.8 and 25.2 km/h); steps ≤ 1 s and ≤ 12 m/s"
@@ -98,6 +102,12 @@ class Distance:
     """Metres covered."""
 
     metric_id = "distance@1"
+    title = "Distance"
+    decimals = 0
+    streams = ("position",)
+    needs: tuple[str, ...] = ()
+    rules = SpeedBandDistance.rules
+    source = SpeedBandDistance.source
     unit = "m"
     labels = ("distance",)
     formula = "Σ v·Δt; steps ≤ 1 s and ≤ 12 m/s"

@@ -3,9 +3,9 @@
 import numpy as np
 
 from shared.clock import NS_PER_MS, NS_PER_S
-from shared.readings import Readings
+from shared.readings import Readings, select
 from shared.windows import Window, Windower
-from tests.factories import START_NS, TAG, readings, select
+from tests.factories import START_NS, TAG, readings
 
 SECONDS = 90
 LATENESS_NS = NS_PER_S

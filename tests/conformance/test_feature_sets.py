@@ -10,10 +10,10 @@ from shared.clock import NS_PER_S
 from shared.features import athlete as effort
 from shared.features.registry import FEATURE_SETS
 from shared.features.team import TeamHistory
-from shared.readings import Readings
+from shared.readings import Readings, select
 from shared.windows import Windower
 from tests.conformance.recordings import LATENESS_NS, SECONDS, recording, whole, windows
-from tests.factories import ATHLETE, START_NS, profile, select
+from tests.factories import ATHLETE, START_NS, profile
 
 Play = Callable[[list[Readings]], list[NDArray[np.float32]]]
 

@@ -8,9 +8,10 @@ import pytest
 from shared.clock import NS_PER_S
 from shared.metrics.base import Metric, MetricValue
 from shared.metrics.registry import METRICS
+from shared.readings import select
 from shared.windows import Window, Windower
 from tests.conformance.recordings import SECONDS, recording, whole, windows
-from tests.factories import START_NS, profile, select
+from tests.factories import START_NS, profile
 
 every_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.metric_id)
 

@@ -47,7 +47,7 @@ def told(decoded: tuple[Decoded, ...]) -> list[dict[str, Any]]:
             "rows": [[None if math.isnan(value) else value for value in row] for row in part.rows],
             "origin": part.origin,
             "sequence": part.sequence,
-            "time_ns": part.time_ns,
+            "device_ns": part.device_ns,
             "quality": int(part.quality),
         }
         for part in decoded
@@ -56,7 +56,7 @@ def told(decoded: tuple[Decoded, ...]) -> list[dict[str, Any]]:
 
 def expected(vector: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a vector's result with what it leaves out."""
-    defaults = {"origin": None, "sequence": None, "time_ns": None, "quality": 0}
+    defaults = {"origin": None, "sequence": None, "device_ns": None, "quality": 0}
     return [defaults | part for part in vector["decoded"]]
 
 
@@ -78,10 +78,10 @@ def test_sensor_when_it_decodes_its_vectors_then_rows_are_as_the_specification_s
     given_vectors = vectors(sensor)["valid"]
     assert {vector["channel"] for vector in given_vectors} == set(sensor.channels)
     for vector in given_vectors:
-        decoded = sensor.decode(vector["channel"], body_of(vector))
+        decoded = sensor.decode(vector["channel"], body_of(vector), sensor.start())
         check_form(sensor, decoded)
         assert told(decoded) == expected(vector), vector["what"]
-        assert told(sensor.decode(vector["channel"], body_of(vector))) == told(decoded)
+        assert told(sensor.decode(vector["channel"], body_of(vector), sensor.start())) == told(decoded)
 
 
 @every_sensor
@@ -89,7 +89,7 @@ def test_sensor_when_a_vector_is_malformed_then_it_is_a_decode_error(sensor: Sen
     """Rule: bytes that do not follow the format are refused with a short reason."""
     for vector in vectors(sensor)["malformed"]:
         with pytest.raises(DecodeError) as caught:
-            print(vector["what"], sensor.decode(vector["channel"], body_of(vector)))
+            print(vector["what"], sensor.decode(vector["channel"], body_of(vector), sensor.start()))
         assert 0 < len(caught.value.reason) < 60
 
 
@@ -101,7 +101,7 @@ def test_sensor_when_a_vector_is_cut_short_then_it_decodes_or_is_a_decode_error(
         body = body_of(vector)
         for end in range(len(body)):
             try:
-                check_form(sensor, sensor.decode(vector["channel"], body[:end]))
+                check_form(sensor, sensor.decode(vector["channel"], body[:end], sensor.start()))
             except DecodeError:
                 refused += 1
     assert refused >= len(vectors(sensor)["valid"])
@@ -129,7 +129,7 @@ def test_sensor_when_payloads_are_random_then_they_decode_or_are_a_decode_error(
     for body in payloads(sensor):
         for channel in sensor.channels:
             try:
-                check_form(sensor, sensor.decode(channel, body))
+                check_form(sensor, sensor.decode(channel, body, sensor.start()))
             except DecodeError:
                 refused += 1
     assert 0 < refused < RANDOM_PAYLOADS * len(sensor.channels)
@@ -163,7 +163,7 @@ def test_published_vectors_when_decoded_then_fields_are_those_of_the_source() ->
         if sensor is None:
             continue
         checked += 1
-        decoded = told(sensor.decode(channel_of(vector["uuid"]), bytes.fromhex(vector["hex"])))
+        decoded = told(sensor.decode(channel_of(vector["uuid"]), bytes.fromhex(vector["hex"]), sensor.start()))
         want = vector["decoded"]
         if sensor.name == "battery":
             assert decoded[0]["rows"] == [[want["percent"]]]
@@ -186,9 +186,9 @@ def test_published_vectors_when_malformed_then_they_are_refused_or_flagged() -> 
         body = bytes.fromhex(vector["hex"])
         if vector["expect"].startswith("reject"):
             with pytest.raises(DecodeError):
-                BY_CHANNEL[channel].decode(channel, body)
+                BY_CHANNEL[channel].decode(channel, body, None)
         else:
-            heart_rate, rr = told(BY_CHANNEL[channel].decode(channel, body))
+            heart_rate, rr = told(BY_CHANNEL[channel].decode(channel, body, None))
             assert (heart_rate["rows"][0][0], rr["rows"]) == (72, [[1000]])
             assert heart_rate["quality"] == rr["quality"] == Quality.TRAILING_BYTES
     assert checked >= 6
@@ -202,7 +202,7 @@ def test_frames_of_real_devices_when_decoded_then_they_are_as_their_owners_say()
         if sensor is None:
             continue
         checked += 1
-        heart_rate, rr = sensor.decode(channel_of(vector["char"]), bytes.fromhex(vector["hex"]))
+        heart_rate, rr = sensor.decode(channel_of(vector["char"]), bytes.fromhex(vector["hex"]), None)
         assert heart_rate.rows[0][0] == vector["expected"]["hr_bpm"]
         assert [row[0] * 1.024 for row in rr.rows] == pytest.approx(vector["expected"]["rr_1024"])
         assert heart_rate.quality & Quality.TRAILING_BYTES

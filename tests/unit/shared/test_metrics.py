@@ -8,9 +8,9 @@ from shared.metrics.base import MetricValue
 from shared.metrics.heart import BanisterTrimp, ZoneSeconds, zone_of
 from shared.metrics.motion import SPEED_EDGES_MPS, Distance, SpeedBandDistance
 from shared.metrics.registry import METRICS, MetricTracker
-from shared.readings import Quality, Readings
+from shared.readings import Quality, Readings, select
 from shared.windows import Windower
-from tests.factories import START_NS, heart_rates, positions, profile, select
+from tests.factories import START_NS, heart_rates, positions, profile
 
 
 def run(metric: object, *blocks: Readings, until_ns: int | None = None) -> MetricValue:

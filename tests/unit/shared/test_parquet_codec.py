@@ -14,8 +14,8 @@ from shared.errors import DecodeError
 from shared.ids import SensorId
 from shared.parquet_codec import decode_parquet, encode_parquet, stream_schema
 from shared.quantities import STREAMS
-from shared.readings import Readings
-from tests.factories import heart_rates, positions, readings, select
+from shared.readings import Readings, select
+from tests.factories import heart_rates, positions, readings
 
 _SEED = 20_260
 

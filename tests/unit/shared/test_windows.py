@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from shared.clock import NS_PER_S
 from shared.ids import AthleteId, SensorId
-from shared.readings import Readings
+from shared.readings import Readings, select
 from shared.windows import PATIENCE_NS, Window, Windower, merge
-from tests.factories import START_NS, heart_rates, positions, readings, select
+from tests.factories import START_NS, heart_rates, positions, readings
 
 COUNT = 60
 

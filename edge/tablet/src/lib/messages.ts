@@ -86,6 +86,31 @@ export interface SensorHealth {
   reconnects: number;
   battery_percent: number | null;
   rssi_dbm: number | null;
+  adapter: string | null;
+  mode: "connected" | "advertising" | "broker" | null;
+  silent: boolean;
+  loss_percent: number | null;
+  clock_offset_ms: number | null;
+  clock_drift_ppm: number | null;
+  clock_resets: number;
+  about: Record<string, string>;
+}
+
+export interface AdapterHealth {
+  adapter: string;
+  up: boolean;
+  slots: number;
+  used: number;
+  heard: number;
+  problem: string | null;
+}
+
+export interface NearSensor {
+  sensor: string;
+  name: string | null;
+  rssi_dbm: number;
+  athlete: string | null;
+  last_ns: number;
 }
 
 export interface QuarantineEntry {
@@ -146,6 +171,45 @@ export interface Health {
   quarantine: QuarantineEntry[];
   gaps: GapEntry[];
   live_dropped: number;
+  adapters: AdapterHealth[];
+  near: NearSensor[];
+}
+
+export interface MetricInfo {
+  metric: string;
+  title: string;
+  unit: string;
+  decimals: number;
+  labels: string[];
+  formula: string;
+  rules: string;
+  source: string;
+  team: boolean;
+}
+
+export interface MetricNow {
+  metric: string;
+  values: (number | null)[];
+  coverage: number;
+  quality: number;
+  notes: string[];
+}
+
+export interface AthleteMetrics {
+  athlete: string;
+  sent_ns: number;
+  metrics: MetricNow[];
+}
+
+export interface TeamNow {
+  team: number;
+  metrics: MetricNow[];
+  hull: number[][];
+}
+
+export interface Assign {
+  sensor: string;
+  athlete: string | null;
 }
 
 export interface Snapshot {
@@ -157,6 +221,7 @@ export interface Snapshot {
   tiles: Tile[];
   alerts: Alert[];
   health: Health;
+  metrics: MetricInfo[];
   ahead_step_s: number;
 }
 
@@ -170,6 +235,19 @@ export interface MapPatch {
   type: "map";
   sent_ns: number;
   dots: Dot[];
+}
+
+export interface TeamPatch {
+  type: "teams";
+  sent_ns: number;
+  teams: TeamNow[];
+}
+
+export interface AssignedPatch {
+  type: "assigned";
+  sent_ns: number;
+  sensor: string;
+  athlete: string | null;
 }
 
 export interface AlertPatch {
@@ -189,7 +267,7 @@ export interface Seen {
   alert: string;
 }
 
-export type Message = Snapshot | TilePatch | MapPatch | AlertPatch | HealthPatch;
+export type Message = Snapshot | TilePatch | MapPatch | TeamPatch | AssignedPatch | AlertPatch | HealthPatch;
 
 /** Milliseconds since 1970 of a wire time; fractions are kept. */
 export function ms(time_ns: number): number {

@@ -41,7 +41,8 @@ def main() -> int:
 
 def install_python(target: str) -> int:
     """Make the virtual environment and install the target's extras, unless that is done already."""
-    wanted = digest([ROOT / "pyproject.toml", ROOT / "deployment" / "constraints.txt"])
+    cross_checks = ROOT / "deployment" / "cross_checks.txt"
+    wanted = digest([ROOT / "pyproject.toml", ROOT / "deployment" / "constraints.txt", cross_checks])
     stamp = VENV / f".installed-{target}"
     if any(s.exists() and s.read_text() == wanted for s in (stamp, VENV / ".installed-test")):
         return 0
@@ -61,9 +62,11 @@ def install_python(target: str) -> int:
     pip += ["--constraint", str(ROOT / "deployment" / "constraints.txt")]
     # Made here rather than by an isolated build, so that its version is pinned like all others.
     packages = ["--no-build-isolation", "--editable", f"{ROOT}[{EXTRAS[target]}]"]
+    steps = [["hatchling", "editables"], packages]
     if target == "test":
         packages += ["--group", f"{ROOT / 'pyproject.toml'}:dev"]
-    for step in (["hatchling", "editables"], packages):
+        steps.append(["--no-deps", "--requirement", str(cross_checks)])
+    for step in steps:
         problem = run_quietly([*pip, *step])
         if problem:
             return failed(*explain(problem))

@@ -1,8 +1,10 @@
 """Readings to bytes and back for the gateway's journal: delta-coded, byte-shuffled columns, compressed, with a digest.
 
-Layout: magic `SLC1`, u32 header length, header (msgpack of `_Header`), then one zlib stream of the columns. A column
-is int64, delta-coded over the whole block group, narrowed to the smallest signed width that holds it and stored byte
-plane by byte plane, because the high bytes of small deltas are all alike (the "shuffle" filter of HDF5 and Blosc).
+Layout: magic `SLC2`, u32 header length, header (msgpack of `_Header`), then one zlib stream of the columns: sequence,
+time, quality, the device's and the gateway's monotonic clock as differences from time (`SLC1` has neither), and the
+values. A column is int64, delta-coded over the whole block group, narrowed to the smallest signed width that holds it
+and stored byte plane by byte plane, because the high bytes of small deltas are all alike (the "shuffle" filter of HDF5
+and Blosc).
 """
 
 import hashlib
@@ -19,10 +21,11 @@ from numpy.typing import NDArray
 from shared.errors import DecodeError
 from shared.ids import AthleteId, SensorId
 from shared.quantities import STREAMS
-from shared.readings import Readings
+from shared.readings import NO_TIME, Clocks, Readings
 
 DIGEST_BYTES = 16
-_MAGIC = b"SLC1"
+_MAGIC = b"SLC2"
+_MAGIC_WITHOUT_CLOCKS = b"SLC1"
 _HEAD = struct.Struct("<4sI")
 # A commit holds at most some seconds of a squad; anything larger than this is not ours.
 _MAX_COLUMNS_BYTES = 64 * 1024 * 1024
@@ -35,6 +38,10 @@ class _Block(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     athlete: str | None
     origin: str
     count: int
+    boot: str | None = None
+    """The gateway's run that the block's monotonic times count in; None without clocks."""
+    timed: bool = False
+    """Whether the device sent times; without, its column holds zeros that mean nothing."""
 
 
 class _Group(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -64,7 +71,7 @@ def encode_chunk(blocks: Sequence[Readings]) -> bytes:
             width, body = _pack(column)
             widths.append(width)
             planes.append(body)
-        heads = [_Block(part.sensor, part.athlete, part.origin, len(part)) for part in parts]
+        heads = [_head(part) for part in parts]
         groups.append(_Group(stream, heads, widths))
     header = msgspec.msgpack.encode(_Header(groups))
     return _HEAD.pack(_MAGIC, len(header)) + header + zlib.compress(b"".join(planes), 1)
@@ -75,7 +82,7 @@ def decode_chunk(body: bytes) -> list[Readings]:
 
     Raises: DecodeError when the bytes are not a whole, well-formed chunk.
     """
-    header, data = _split(body)
+    header, data, fixed = _split(body)
     blocks: list[Readings] = []
     offset = 0
     for group in header.groups:
@@ -83,7 +90,7 @@ def decode_chunk(body: bytes) -> list[Readings]:
         if stream is None:
             raise DecodeError(f"unknown stream {group.stream[:40]!r}")
         count = sum(_count(block) for block in group.blocks)
-        if len(group.widths) != 3 + len(stream.quantities):
+        if len(group.widths) != fixed + len(stream.quantities):
             raise DecodeError("wrong number of columns")
         columns: list[NDArray[np.int64]] = []
         for width in group.widths:
@@ -91,7 +98,7 @@ def decode_chunk(body: bytes) -> list[Readings]:
                 raise DecodeError("columns do not fit the header")
             columns.append(_unpack(data[offset : offset + width * count], width, count))
             offset += width * count
-        blocks += _cut(group, columns)
+        blocks += _cut(group, columns[:fixed], columns[fixed:])
     if offset != len(data):
         raise DecodeError("bytes beyond the last column")
     return blocks
@@ -112,12 +119,32 @@ def unscale(column: NDArray[np.int64], resolution: float) -> NDArray[np.float64]
     return np.where(column == _MISSING, np.nan, values)
 
 
+def _head(part: Readings) -> _Block:
+    clocks = part.clocks
+    timed = clocks is not None and bool((clocks.device_ns != NO_TIME).any())
+    return _Block(part.sensor, part.athlete, part.origin, len(part), clocks.boot if clocks else None, timed)
+
+
+def _behind(part: Readings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the device's and the monotonic clock less the block's time; a missing device time stays NO_TIME."""
+    clocks = part.clocks
+    if clocks is None:
+        nothing = np.zeros(len(part), np.int64)
+        return nothing, nothing
+    missing = clocks.device_ns == NO_TIME
+    device = np.where(missing, NO_TIME, clocks.device_ns - part.time_ns)
+    return np.zeros_like(device) if missing.all() else device, clocks.mono_ns - part.time_ns
+
+
 def _columns(stream: str, parts: list[Readings]) -> list[NDArray[np.int64]]:
     values = np.concatenate([part.values for part in parts])
+    behind = [_behind(part) for part in parts]
     return [
         np.concatenate([part.sequence for part in parts]),
         np.concatenate([part.time_ns for part in parts]),
         np.concatenate([part.quality for part in parts]).astype(np.int64),
+        np.concatenate([device for device, _ in behind]),
+        np.concatenate([mono for _, mono in behind]),
         *(scale(values[:, i], quantity.resolution) for i, quantity in enumerate(STREAMS[stream].quantities)),
     ]
 
@@ -142,28 +169,29 @@ def _count(block: _Block) -> int:
     return block.count
 
 
-def _split(body: bytes) -> tuple[_Header, bytes]:
+def _split(body: bytes) -> tuple[_Header, bytes, int]:
+    """Return the header, the columns' bytes, and how many columns come before the values."""
     if len(body) < _HEAD.size:
         raise DecodeError("shorter than a chunk header")
     magic, length = _HEAD.unpack_from(body)
-    if magic != _MAGIC:
+    if magic not in (_MAGIC, _MAGIC_WITHOUT_CLOCKS):
         raise DecodeError("not a chunk")
     try:
         header = msgspec.msgpack.decode(body[_HEAD.size : _HEAD.size + length], type=_Header)
         stream = zlib.decompressobj()
-        data = stream.decompress(body[_HEAD.size + length :], _MAX_COLUMNS_BYTES)
+        unpacked = stream.decompress(body[_HEAD.size + length :], _MAX_COLUMNS_BYTES)
     except (msgspec.DecodeError, UnicodeDecodeError, zlib.error) as exc:
         raise DecodeError("damaged chunk") from exc
     if not stream.eof or stream.unused_data:
         raise DecodeError("columns are cut short, too long or followed by other bytes")
-    return header, data
+    return header, unpacked, 5 if magic == _MAGIC else 3
 
 
-def _cut(group: _Group, columns: list[NDArray[np.int64]]) -> list[Readings]:
-    sequence, time_ns, quality = columns[:3]
+def _cut(group: _Group, fixed: list[NDArray[np.int64]], scaled: list[NDArray[np.int64]]) -> list[Readings]:
+    sequence, time_ns, quality = fixed[:3]
     quantities = STREAMS[group.stream].quantities
     values = np.stack(
-        [unscale(column, quantity.resolution) for column, quantity in zip(columns[3:], quantities, strict=True)], axis=1
+        [unscale(column, quantity.resolution) for column, quantity in zip(scaled, quantities, strict=True)], axis=1
     )
     blocks: list[Readings] = []
     start = 0
@@ -180,6 +208,16 @@ def _cut(group: _Group, columns: list[NDArray[np.int64]]) -> list[Readings]:
                 values=values[part],
                 quality=quality[part].astype(np.uint8),
                 athlete=None if block.athlete is None else AthleteId(block.athlete),
+                clocks=_clocks(block, time_ns[part], [column[part] for column in fixed[3:]]),
             )
         )
     return blocks
+
+
+def _clocks(block: _Block, time_ns: NDArray[np.int64], behind: list[NDArray[np.int64]]) -> Clocks | None:
+    if block.boot is None or not behind:
+        return None
+    device, mono = behind
+    known = (device != NO_TIME) & block.timed
+    device_ns = np.where(known, time_ns + np.where(known, device, 0), NO_TIME)
+    return Clocks(boot=block.boot, device_ns=device_ns, mono_ns=time_ns + mono)

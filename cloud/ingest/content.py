@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from shared.batch import BatchHeader, SessionSummary
 from shared.errors import DecodeError
-from shared.parquet_codec import SCHEMA_VERSION, decode_parquet
+from shared.parquet_codec import READABLE_VERSIONS, decode_parquet
 from shared.quantities import STREAMS
 
 SUMMARY = "summary"
@@ -28,7 +28,7 @@ def aside_key(header: BatchHeader, folder: str, sha256: str) -> str:
 
 def content_problem(header: BatchHeader, body: bytes) -> str | None:
     """Return what is wrong with the content, in words that can be counted, or None."""
-    if header.schema != SCHEMA_VERSION:
+    if header.schema not in READABLE_VERSIONS:
         return "unknown schema"
     try:
         if header.content == SUMMARY:

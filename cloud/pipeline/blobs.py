@@ -8,7 +8,7 @@ import pyarrow as pa
 from cloud.pipeline.tables import TABLES, readings_table
 from shared.ids import AthleteId, SensorId
 from shared.quantities import STREAMS
-from shared.readings import Readings
+from shared.readings import NO_TIME, Readings
 
 ARRIVAL = "arrival"
 """Which batch came first: of two equal readings the first to arrive stays."""
@@ -49,6 +49,11 @@ def arrived(block: Readings, *, gateway: str, epoch: str, batch_seq: int, arriva
     }
     for i, quantity in enumerate(STREAMS[block.stream].quantities):
         columns[quantity.name] = pa.array(np.ascontiguousarray(block.values[:, i]), pa.float64())
+    clocks = block.clocks
+    columns["boot"] = pa.repeat(pa.scalar(clocks.boot if clocks else None, pa.string()), count)
+    for name, times in (("device_ns", clocks and clocks.device_ns), ("mono_ns", clocks and clocks.mono_ns)):
+        known = np.full(count, NO_TIME, np.int64) if times is None else times
+        columns[name] = pa.array(known, mask=known == NO_TIME)
     columns[ARRIVAL] = pa.repeat(pa.scalar(arrival, pa.int64()), count)
     return pa.table(columns)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import pyarrow as pa
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Field, Schema
 from deltalake.exceptions import DeltaError
 from pyarrow.compute import Expression
 from pyarrow.dataset import Dataset
@@ -45,6 +45,7 @@ def _readings(stream: str) -> Table:
     columns = [("gateway", _TEXT), ("epoch", _TEXT), ("batch_seq", _INT), ("session", _TEXT), ("sensor", _TEXT)]
     columns += [("athlete", _TEXT), ("origin", _TEXT), ("sequence", _INT), ("time_ns", _INT), ("quality", pa.int16())]
     columns += [(quantity.name, _REAL) for quantity in STREAMS[stream].quantities]
+    columns += [("boot", _TEXT), ("device_ns", _INT), ("mono_ns", _INT)]
     return Table(name=readings_table(stream), schema=pa.schema(columns), partition="session")
 
 
@@ -85,7 +86,7 @@ TABLES: dict[str, Table] = {
 
 
 def ensure_tables(root: str) -> None:
-    """Make the tables that are missing, empty.
+    """Make the tables that are missing, empty, and add the columns that one made by an earlier version lacks.
 
     Raises: StoreError.
     """
@@ -95,8 +96,15 @@ def ensure_tables(root: str) -> None:
             if not DeltaTable.is_deltatable(uri):
                 partition_by = [table.partition] if table.partition else None
                 DeltaTable.create(uri, table.schema, mode="ignore", partition_by=partition_by)
+            elif missing := _missing_columns(DeltaTable(uri), table):
+                DeltaTable(uri).alter.add_columns(missing)
     except (DeltaError, OSError) as exc:
         raise StoreError(f"tables cannot be made: {exc}") from exc
+
+
+def _missing_columns(existing: DeltaTable, table: Table) -> list[Field]:
+    known = {field.name for field in existing.schema().fields}
+    return [field for field in Schema.from_arrow(table.schema).fields if field.name not in known]
 
 
 def versions(root: str) -> dict[str, int]:

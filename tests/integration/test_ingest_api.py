@@ -162,7 +162,7 @@ def test_put_when_header_and_content_disagree_then_422(api: Api, epoch: str) -> 
     """Stream, count and schema are checked against the bytes."""
     assert "count" in str(receipt(api.put(epoch, 0, body(), sideline_count="51")).problem)
     assert "stream" in str(receipt(api.put(epoch, 0, body(), sideline_content="rr")).problem)
-    assert receipt(api.put(epoch, 0, body(), sideline_schema="2")).problem == "unknown schema"
+    assert receipt(api.put(epoch, 0, body(), sideline_schema="3")).problem == "unknown schema"
     assert receipt(api.put(epoch, 0, body(), sideline_content="noise")).problem == "unknown content"
     assert api.put(epoch, 0, body(), sideline_lane="fast").status_code == 422
 

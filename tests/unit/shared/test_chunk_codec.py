@@ -1,5 +1,8 @@
 """The journal's codec: what goes in comes out; damage is an error of ours or noticed by the digest."""
 
+import base64
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,9 +12,14 @@ from shared.chunk_codec import decode_chunk, digest, encode_chunk
 from shared.errors import DecodeError
 from shared.ids import AthleteId, SensorId
 from shared.quantities import STREAMS
-from shared.readings import Readings
+from shared.readings import NO_TIME, Clocks, Readings
 from tests.factories import START_NS, heart_rates, positions, readings
 
+WITHOUT_CLOCKS = base64.b64decode(
+    "U0xDMVoAAACRkpOqaGVhcnRfcmF0ZZGUsUMwOjAwOjAwOjAwOjAwOjAxo2EwMaZib290LTAClgEIAQEBBJOocG9zaXRpb26RlKZ0"
+    "YWctMDHAqDBiYWRjYWZlAZYBCAECAgF4AWNgZGBgOPV5lrJ1C0M0w3UGCSC3ghEkCAINIOKzckv0dQmGO6ynOFIA5eQKeg=="
+)
+"""A chunk that version 0.1.0 wrote: two heart rates of a strap, one position of a tag."""
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
 
@@ -28,7 +36,7 @@ def blocks(draw: st.DrawFn) -> Readings:
         for row in rows
     ]
     whole = st.lists(INT64, min_size=count, max_size=count)
-    return readings(
+    block = readings(
         stream,
         values,
         sensor=SensorId(draw(st.text(min_size=1, max_size=8))),
@@ -38,6 +46,11 @@ def blocks(draw: st.DrawFn) -> Readings:
         sequence=draw(whole),
         quality=draw(st.lists(st.integers(0, 255), min_size=count, max_size=count)),
     )
+    if not draw(st.booleans()):
+        return block
+    times = st.lists(st.one_of(st.just(NO_TIME), INT64), min_size=count, max_size=count)
+    clocks = Clocks(boot=draw(st.text(max_size=8)), device_ns=np.array(draw(times)), mono_ns=np.array(draw(whole)))
+    return replace(block, clocks=clocks)
 
 
 def _multiple(step: int, resolution: float) -> float:
@@ -54,7 +67,12 @@ def same(first: Readings, second: Readings) -> bool:
         and np.array_equal(first.time_ns, second.time_ns)
         and np.array_equal(first.quality, second.quality)
         and np.array_equal(first.values, second.values, equal_nan=True)
+        and _told(first.clocks) == _told(second.clocks)
     )
+
+
+def _told(clocks: Clocks | None) -> tuple[str, list[int], list[int]] | None:
+    return None if clocks is None else (clocks.boot, clocks.device_ns.tolist(), clocks.mono_ns.tolist())
 
 
 @given(st.lists(blocks(), max_size=5))
@@ -116,6 +134,8 @@ def _numbers(decoded: list[Readings]) -> list[tuple[list[int], list[int], str]]:
 def test_chunk_when_bytes_are_random_then_it_is_a_decode_error(body: bytes) -> None:
     """Rule: what we did not write is refused."""
     with pytest.raises(DecodeError):
+        decode_chunk(b"SLC2" + body)
+    with pytest.raises(DecodeError):
         decode_chunk(b"SLC1" + body)
 
 
@@ -141,3 +161,11 @@ def test_chunk_when_a_value_is_beyond_32_bits_then_it_is_missing_and_its_neighbo
     (decoded,) = decode_chunk(encode_chunk([absurd]))
     assert np.isnan(decoded.values[1:3]).all()
     assert decoded.values[[0, 3], 0] == pytest.approx([800.0, 810.546875], abs=0.5)
+
+
+def test_chunk_when_an_earlier_version_wrote_it_then_it_is_read_without_clocks() -> None:
+    """Rule: a database outlives the version that filled it."""
+    heart_rate, position = decode_chunk(WITHOUT_CLOCKS)
+    assert (heart_rate.values[:, 0].tolist(), heart_rate.athlete, heart_rate.clocks) == ([120, 121], "a01", None)
+    assert (position.values.tolist(), position.origin, position.clocks) == ([[1.5, 2.25, 1.0]], "0badcafe", None)
+    assert position.time_ns.tolist() == [START_NS]

@@ -1,7 +1,9 @@
 """The upload's codec: exact round trips, and damage that is never anything but a DecodeError."""
 
+import base64
 import io
 import random
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +16,48 @@ from shared.errors import DecodeError
 from shared.ids import SensorId
 from shared.parquet_codec import decode_parquet, encode_parquet, stream_schema
 from shared.quantities import STREAMS
-from shared.readings import Readings, select
+from shared.readings import NO_TIME, Clocks, Readings, select
 from tests.factories import heart_rates, positions, readings
 
 _SEED = 20_260
+WITHOUT_CLOCKS = base64.b64decode(
+    "UEFSMRUEFSoVMEwVAhUAEgAAKLUv/SAVfQAASBEAAABDMDowMQEAco4LFQAVEhUkLBUEFRAVBhUGHAAAACi1L/0gCUkAAAIAAAAE"
+    "AQEEABUEFQ4VIEwVAhUAEgAAKLUv/SAHOQAAAwAAAGEwMRUAFRIVJCwVBBUQFQYVBhwAAAAotS/9IAlJAAACAAAABAEBBAAVBBUU"
+    "FSZMFQIVABIAACi1L/0gClEAAAYAAABib290LTAVABUSFSQsFQQVEBUGFQYcAAAAKLUv/SAJSQAAAgAAAAQBAQQAFQAVIBUyLBUE"
+    "FQoVBhUGHAAAACi1L/0gEIEAAAIAAAAEAYACBAIAAgAAAAAVABU4FUosFQQVChUGFQYcAAAAKLUv/SAc4QAAAgAAAAQBgAIEAoCA"
+    "mL+E4a3XMYCo1rkHAAAAABUAFSAVMiwVBBUKFQYVBhwAAAAotS/9IBCBAAACAAAABAGAAQQCAAAAAAAAFQAVIhU0LBUEFQoVBhUG"
+    "HAAAACi1L/0gEYkAAAIAAAAEAYABBALwAQIAAAAAFQAVIBUyLBUEFQoVBhUGHAAAACi1L/0gEIEAAAIAAAAEAYABBAICAAAAAAAV"
+    "ABUWFSgsFQQVChUGFQYcAAAAKLUv/SALWQAAAgAAAAQAgAEEAAAVBBmsNQAYBnNjaGVtYRUSABUMJQIYBnNlbnNvciUATBwAAAAV"
+    "DCUCGAdhdGhsZXRlJQBMHAAAABUMJQIYBm9yaWdpbiUATBwAAAAVBCUCGAhzZXF1ZW5jZQAVBCUCGAd0aW1lX25zABUCJQIYB3F1"
+    "YWxpdHkAFQIlAhgOaGVhcnRfcmF0ZV9icG0AFQIlAhgHY29udGFjdAAVAiUCGAllbmVyZ3lfa2oAFgQZHBmcJgAcFQwZNQAGEBkY"
+    "BnNlbnNvchUMFgQWfhaWASZUJggpLBUEFQAVAgAVABUQFQIAPBZEGQYZJgAEAAAAJgAcFQwZNQAGEBkYB2F0aGxldGUVDBYEFmIW"
+    "hgEm2gEmngEpLBUEFQAVAgAVABUQFQIAPBYMGQYZJgAEAAAAJgAcFQwZNQAGEBkYBm9yaWdpbhUMFgQWaBaMASbmAiakAiksFQQV"
+    "ABUCABUAFRAVAgA8FhgZBhkmAAQAAAAmABwVBBklBgoZGAhzZXF1ZW5jZRUMFgQWRhZYJrADSRwVABUKFQIAPCkGGSYABAAAACYA"
+    "HBUEGSUGChkYB3RpbWVfbnMVDBYEFl4WcCaIBEkcFQAVChUCADwpBhkmAAQAAAAmABwVAhklBgoZGAdxdWFsaXR5FQwWBBZGFlgm"
+    "+ARJHBUAFQoVAgA8KQYZJgAEAAAAJgAcFQIZJQYKGRgOaGVhcnRfcmF0ZV9icG0VDBYEFkgWWibQBUkcFQAVChUCADwpBhkmAAQA"
+    "AAAmABwVAhklBgoZGAdjb250YWN0FQwWBBZGFlgmqgZJHBUAFQoVAgA8KQYZJgAEAAAAJgAcFQIZJQYKGRgJZW5lcmd5X2tqFQwW"
+    "BBY8Fk4mggdJHBUAFQoVAgA8KQYZJgQAAAAAFvwFFgQmCBbIBwAZPBgPc2lkZWxpbmUuc3RyZWFtGApoZWFydF9yYXRlABgPc2lk"
+    "ZWxpbmUuc2NoZW1hGAExABgMQVJST1c6c2NoZW1hGOwJLy8vLy82Z0RBQUFRQUFBQUFBQUtBQTRBQmdBRkFBZ0FDZ0FBQUFBQkJB"
+    "QVFBQUFBQUFBS0FBd0FBQUFFQUFnQUNnQUFBR3dBQUFBRUFBQUFBZ0FBQURBQUFBQUVBQUFBL1AzLy94QUFBQUFFQUFBQUFRQUFB"
+    "REVBQUFBUEFBQUFjMmxrWld4cGJtVXVjMk5vWlcxaEFDVCsvLzhZQUFBQUJBQUFBQW9BQUFCb1pXRnlkRjl5WVhSbEFBQVBBQUFB"
+    "YzJsa1pXeHBibVV1YzNSeVpXRnRBQWtBQUFEY0FnQUFvQUlBQUhRQ0FBQTBBZ0FBQUFJQUFNd0JBQUEwQVFBQWtBQUFBQVFBQUFE"
+    "cS92Ly9BQUFCQWhRQUFBQndBQUFBQ0FBQUFCZ0FBQUFBQUFBQUNRQUFBR1Z1WlhKbmVWOXJhZ0FBQUFJQUFBQW9BQUFBQkFBQUFM"
+    "VCsvLzhRQUFBQUJBQUFBQUlBQUFCclNnQUFCQUFBQUhWdWFYUUFBQUFBMVA3Ly94QUFBQUFFQUFBQUFRQUFBREVBQUFBS0FBQUFj"
+    "bVZ6YjJ4MWRHbHZiZ0FBT1A3Ly93QUFBQUVnQUFBQWN2Ly8vd0FBQVFJVUFBQUFkQUFBQUFnQUFBQVVBQUFBQUFBQUFBY0FBQUJq"
+    "YjI1MFlXTjBBQUlBQUFBb0FBQUFCQUFBQURqLy8vOFFBQUFBQkFBQUFBRUFBQUF4QUFBQUJBQUFBSFZ1YVhRQUFBQUFXUC8vL3hB"
+    "QUFBQUVBQUFBQVFBQUFERUFBQUFLQUFBQWNtVnpiMngxZEdsdmJnQUFDQUFPQUFnQUJ3QUlBQUFBQUFBQUFTQUFBQUFBQUJJQUdB"
+    "QUlBQVlBQndBTUFBQUFFQUFVQUJJQUFBQUFBQUVDRkFBQUFId0FBQUFJQUFBQUhBQUFBQUFBQUFBT0FBQUFhR1ZoY25SZmNtRjBa"
+    "VjlpY0cwQUFBSUFBQUF3QUFBQUJBQUFBT0QvLy84UUFBQUFCQUFBQUFNQUFBQmljRzBBQkFBQUFIVnVhWFFBQUFBQUNBQU1BQVFB"
+    "Q0FBSUFBQUFFQUFBQUFRQUFBQUJBQUFBTVFBQUFBb0FBQUJ5WlhOdmJIVjBhVzl1QUFCcy8vLy9BQUFBQVNBQUFBQVUvLy8vQUFB"
+    "QkFoQUFBQUFZQUFBQUJBQUFBQUFBQUFBSEFBQUFjWFZoYkdsMGVRQ2MvLy8vQUFBQUFTQUFBQUJFLy8vL0FBQUJBaEFBQUFBWUFB"
+    "QUFCQUFBQUFBQUFBQUhBQUFBZEdsdFpWOXVjd0RNLy8vL0FBQUFBVUFBQUFCMC8vLy9BQUFCQWhBQUFBQWtBQUFBQkFBQUFBQUFB"
+    "QUFJQUFBQWMyVnhkV1Z1WTJVQUFBQUFDQUFNQUFnQUJ3QUlBQUFBQUFBQUFVQUFBQUN3Ly8vL0FBQUJCUkFBQUFBWUFBQUFCQUFB"
+    "QUFBQUFBQUdBQUFBYjNKcFoybHVBQUNnLy8vLzJQLy8vd0FBQVFVUUFBQUFHQUFBQUFRQUFBQUFBQUFBQndBQUFHRjBhR3hsZEdV"
+    "QXlQLy8veEFBRkFBSUFBWUFCd0FNQUFBQUVBQVFBQUFBQUFBQkJSQUFBQUFjQUFBQUJBQUFBQUFBQUFBR0FBQUFjMlZ1YzI5eUFB"
+    "QUVBQVFBQkFBQUFBQUFBQUE9ABggcGFycXVldC1jcHAtYXJyb3cgdmVyc2lvbiAyNS4wLjEZnBwAABwAABwAABwAABwAABwAABwA"
+    "ABwAABwAAAAWCAAAUEFSMQ=="
+)
+"""A file that version 0.1.0 wrote: two heart rates."""
 
 
 def rows(blocks: list[Readings]) -> set[tuple[object, ...]]:
@@ -133,7 +173,26 @@ def test_parquet_when_an_identifying_cell_is_empty_then_it_is_a_decode_error() -
     """Rule: a reading without identity cannot be told from another."""
     schema = stream_schema(STREAMS["rr"])
     row = {"sensor": ["s"], "athlete": ["a"], "origin": ["o"], "sequence": [None], "time_ns": [1], "quality": [0]}
+    row |= {"boot": ["b"], "device_ns": [1], "mono_ns": [1]}
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pydict({**row, "rr_ms": [800]}, schema=schema), sink)
     with pytest.raises(DecodeError, match="empty cells"):
         decode_parquet(sink.getvalue())
+
+
+def test_parquet_when_readings_have_clocks_then_they_come_back_and_a_missing_one_stays_missing() -> None:
+    """Rule: device time, monotonic time and the gateway's run travel with each reading that has them."""
+    clocks = Clocks(boot="boot-3", device_ns=np.array([5, NO_TIME, 7]), mono_ns=np.array([11, 12, 13]))
+    timed, untimed = replace(heart_rates([60, 61, 62]), clocks=clocks), heart_rates([70], sensor=SensorId("other"))
+    first, second = decode_parquet(encode_parquet([timed, untimed]))
+    assert first.clocks is not None
+    assert second.clocks is None
+    assert first.clocks.boot == "boot-3"
+    assert first.clocks.device_ns.tolist() == [5, NO_TIME, 7]
+    assert first.clocks.mono_ns.tolist() == [11, 12, 13]
+
+
+def test_parquet_when_an_earlier_version_wrote_it_then_it_is_read_without_clocks() -> None:
+    """Rule: gateways of two versions may send to one cloud."""
+    (block,) = decode_parquet(WITHOUT_CLOCKS)
+    assert (block.values[:, 0].tolist(), block.athlete, block.clocks) == ([120, 121], "a01", None)

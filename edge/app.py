@@ -16,6 +16,7 @@ from edge.inference.runner import Runner
 from edge.lanes import Lane, Policy
 from edge.links import LinkStatus
 from edge.messages import Athlete, MetricInfo, Pitch, Session, Snapshot
+from edge.pipeline.clock_watch import ClockWatch
 from edge.pipeline.intake import Intake
 from edge.pipeline.live import AHEAD_STEP_S, Live
 from edge.pipeline.roster import Wearers
@@ -76,6 +77,7 @@ class Gateway:
         self._storing = Storing(self._intake, self._journal, self._lane, settings.store, clock, record=record)
         self._hub = Hub(clock)
         self._broadcast = Broadcast(self._live, self._lane, self._hub, self._journal, clock)
+        self._watch = ClockWatch(self._journal, clock, self._broadcast.on_clock_set)
         self._uploader, self._updater = self._cloud()
         self._installer = Installer(
             settings.release,
@@ -103,8 +105,9 @@ class Gateway:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._storing.finish(self._sources)
-        with contextlib.suppress(StoreError):  # the next start makes the batches
-            await self._journal.run(self._journal.outbox.fill)
+        if self._watch.is_trusted():
+            with contextlib.suppress(StoreError):  # the next start makes the batches
+                await self._journal.run(self._journal.outbox.fill)
         self._runner.close()
         self._journal.close()
         self._lock.close()
@@ -127,18 +130,24 @@ class Gateway:
             components.append((source.name, source.run))
             components.append((f"{source.name} intake", partial(self._storing.take_from, source)))
         components += [
+            ("clock", self._watch.run),
             ("store", self._storing.store),
             ("live", self._broadcast.show),
             ("live seconds", self._broadcast.each_second),
             ("live map", self._broadcast.each_frame),
             ("health", self._publish_health),
             ("summaries", self._summaries.run),
-            ("channel", self._installer.watch_channel),
+            ("channel", self._watch_channel),
             ("models", self._installer.watch_models),
         ]
         if self._uploader is not None:
             components += [("fill", self._uploader.fill), ("upload", self._uploader.drain)]
         return components
+
+    async def _watch_channel(self) -> None:
+        """Look for models once the clock can be right: what has expired is told by it."""
+        await self._watch.trusted()
+        await self._installer.watch_channel()
 
     def _named_sources(self) -> list[Source]:
         sources: list[Source] = [self._radio] if self._radio else []
@@ -152,7 +161,9 @@ class Gateway:
         if sync.url is None:
             return None, None
         token = read_secret(Path(sync.token_file))
-        uploader = Uploader(sync, self._settings.gateway, token, self._journal, self._clock, url=sync.url)
+        uploader = Uploader(
+            sync, self._settings.gateway, token, self._journal, self._clock, url=sync.url, watch=self._watch
+        )
         if release.root_file is None:
             return uploader, None
         return uploader, ModelUpdater(sync.url, self._data / "releases", Path(release.root_file))
@@ -174,7 +185,7 @@ class Gateway:
         return HealthReport(self._settings.gateway, version("sideline"), sources, self._clock)
 
     def _links(self) -> Sequence[LinkStatus]:
-        links = [self._storing.status, *(source.status for source in self._sources)]
+        links = [self._watch.status, self._storing.status, *(source.status for source in self._sources)]
         if self._uploader is not None:
             links.append(self._uploader.status)
         return [*links, self._installer.status] if self._updater else links

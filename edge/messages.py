@@ -174,7 +174,7 @@ class GapEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """One outside party: `broker`, `cloud`, `adapter` or `releases`; `problem` is one line of plain words."""
+    """What the gateway leans on: `clock`, `store`, `broker`, `cloud`, `releases`, an adapter; `problem` is in words."""
 
     link: str
     up: bool

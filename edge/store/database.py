@@ -40,6 +40,25 @@ def open_database(path: Path, *, max_bytes: int) -> sqlite3.Connection:
     return connection
 
 
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open the database to read only, also while a gateway writes it.
+
+    Raises: StoreError when it is not there or was made by another version.
+    """
+    if not path.is_file():
+        raise StoreError(f"{path}: no such database; has a gateway run with these settings?")
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        newest = max(int(file.stem) for file in _SCHEMA.glob("[0-9]*.sql"))
+        found = _version(connection)
+    except sqlite3.Error as exc:
+        raise translated(exc) from exc
+    if found != newest:
+        connection.close()
+        raise StoreError(f"{path}: the database has schema {found}, this program reads {newest}: start the gateway once")
+    return connection
+
+
 def only_gateway(folder: Path) -> BinaryIO:
     """Return the open lock of a data folder; it is held until the file is closed or the process ends.
 
@@ -73,15 +92,22 @@ def epoch(connection: sqlite3.Connection) -> Epoch:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Apply the schema files that this database has not seen, each in one transaction with its record."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    files = sorted(_SCHEMA.glob("[0-9]*.sql"))
-    for file in files[version:]:
+    for file in sorted(_SCHEMA.glob("[0-9]*.sql")):
         number = int(file.stem)
+        if number <= _version(connection):
+            continue
         script = re.sub(r"--.*", "", file.read_text(encoding="utf-8"))
         connection.execute("BEGIN IMMEDIATE")
+        if number <= _version(connection):  # another process opened the same database meanwhile
+            connection.execute("ROLLBACK")
+            continue
         for statement in filter(str.strip, script.split(";")):
             connection.execute(statement)
         if number == 1:
             connection.execute("INSERT INTO meta VALUES ('epoch', ?)", (new_epoch(),))
         connection.execute(f"PRAGMA user_version = {number}")
         connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -11,6 +11,8 @@ from typing import Self, TypeVar
 from edge.sensors.base import Rejected
 from edge.store.database import epoch, open_database, translated
 from edge.store.outbox import Outbox
+from edge.store.restamp import ClockStep, restamp
+from edge.store.steps import read_steps, record_step
 from shared.alerts import Alert
 from shared.chunk_codec import decode_chunk, digest, encode_chunk
 from shared.clock import NS_PER_MS, Clock
@@ -107,6 +109,15 @@ class Journal:
         )
         return await self.run(lambda: self._connection.execute(sql).fetchall())
 
+    async def newest_ns(self) -> int:
+        """Return when the newest chunk was stored by the wall clock, 0 before the first."""
+        sql = "SELECT coalesce(max(stored_ns), 0) FROM chunk"
+        return int(await self.run(lambda: self._connection.execute(sql).fetchone()[0]))
+
+    async def set_clock(self, step: ClockStep) -> int:
+        """Note that the machine's clock was set; return how many readings had gone into batches with the old time."""
+        return await self.run(record_step, self._connection, step)
+
     async def gaps_after(self, position: int) -> tuple[list[Gap], int]:
         """Return the gaps recorded after row `position`, and the last row's number."""
         return await self.run(self._gaps_after, position)
@@ -139,8 +150,8 @@ class Journal:
         readings = sum(map(len, blocks))
         if blocks:
             connection.execute(
-                "INSERT INTO chunk (stored_ns, readings, digest, body) VALUES (?, ?, ?, ?)",
-                (self._clock.utc_ns(), readings, digest(body), body),
+                "INSERT INTO chunk (stored_ns, readings, digest, body, boot, mono_ns) VALUES (?, ?, ?, ?, ?, ?)",
+                (self._clock.utc_ns(), readings, digest(body), body, self._clock.boot_id, self._clock.mono_ns()),
             )
         self._quarantine(rejected)
         connection.executemany(
@@ -205,7 +216,8 @@ class Journal:
 
     def _session(self, now_ns: int, gap_ns: int) -> tuple[int, int]:
         later_ns, first = now_ns, 0
-        for row, stored_ns in self._connection.execute("SELECT id, stored_ns FROM chunk ORDER BY id DESC"):
+        live = "SELECT id, stored_ns FROM chunk WHERE source = 'live' ORDER BY id DESC"
+        for row, stored_ns in self._connection.execute(live):
             if later_ns - stored_ns > gap_ns:
                 break
             first, later_ns = row, stored_ns
@@ -215,8 +227,8 @@ class Journal:
         return int(newest) + 1, now_ns
 
     def _tail(self, limit: int) -> int:
-        newest = self._connection.execute("SELECT coalesce(max(id), 0) FROM chunk").fetchone()[0]
-        return max(0, int(newest) - limit)
+        sql = "SELECT coalesce(min(id), 1) FROM (SELECT id FROM chunk WHERE source = 'live' ORDER BY id DESC LIMIT ?)"
+        return int(self._connection.execute(sql, (limit,)).fetchone()[0]) - 1
 
     def _chunks(self, position: int, limit: int = 1_000_000_000) -> Iterator[tuple[int, list[Readings]]]:
         return read_chunks(self._connection, position, limit)
@@ -227,17 +239,20 @@ class Journal:
         return {"readings": self._stored_before + self.counts.readings, "database_bytes": pages}
 
 
-def read_chunks(connection: sqlite3.Connection, position: int, limit: int) -> Iterator[tuple[int, list[Readings]]]:
-    """Yield chunks after `position` with their ids, each checked against its digest.
+def read_chunks(
+    connection: sqlite3.Connection, position: int, limit: int, *, imported: bool = False
+) -> Iterator[tuple[int, list[Readings]]]:
+    """Yield chunks after `position` with their ids, each checked against its digest; imported files only if asked for.
 
     A damaged chunk comes without blocks: the outbox records it as a gap, and what follows it is still good.
     """
-    rows = connection.execute("SELECT id, digest, body FROM chunk WHERE id > ? ORDER BY id LIMIT ?", (position, limit))
-    for row, stored, body in rows:
+    steps = read_steps(connection)
+    sql = "SELECT id, digest, body FROM chunk WHERE id > ? AND (source = 'live' OR ?) ORDER BY id LIMIT ?"
+    for row, stored, body in connection.execute(sql, (position, imported, limit)):
         try:
             blocks = decode_chunk(body) if digest(body) == stored else None
         except DecodeError:
             blocks = None
         if blocks is None:
             _log.error("stored bytes are damaged", chunk=row)
-        yield row, blocks or []
+        yield row, [restamp(block, steps) for block in blocks or []]

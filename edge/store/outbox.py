@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from edge.store.restamp import restamp
+from edge.store.steps import read_steps
 from shared.batch import BatchHeader, Lane, SessionSummary, sha256_hex
 from shared.chunk_codec import decode_chunk, digest
 from shared.clock import Clock
@@ -59,6 +61,7 @@ class Outbox:
         rows = self._connection.execute(
             "SELECT id, stored_ns, readings, digest, body FROM chunk WHERE id > ? ORDER BY id", (position,)
         )
+        steps = read_steps(self._connection)
         by_stream: dict[str, list[Readings]] = defaultdict(list)
         damaged: list[tuple[int, int, int]] = []
         taken = readings = 0
@@ -73,7 +76,7 @@ class Outbox:
             if blocks is None:
                 damaged.append((stored_ns, stored_ns, count))
             for block in blocks or ():
-                by_stream[block.stream].append(block)
+                by_stream[block.stream].append(restamp(block, steps))
             taken, readings, last = taken + 1, readings + count, row
         if taken:
             bodies = [(name, encode_parquet(blocks), sum(map(len, blocks))) for name, blocks in by_stream.items()]

@@ -5,6 +5,7 @@ HTTP/1.1 with keep-alive: HTTP/2 was 7 to 10 times slower for bodies of this siz
 
 import base64
 import math
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ import msgspec
 
 from edge.store.outbox import Pending
 from shared.batch import CONTENT, CONTENT_DIGEST, COUNT, LANE, SCHEMA, EpochState, Receipt
+from shared.clock import NS_PER_S
 from shared.errors import BatchRefused, BatchTooLarge, LinkDown, ServerBusy
 
 _STATUS_WITH_RECEIPT = (200, 201, 409, 422)
@@ -27,6 +29,8 @@ class CloudClient:
 
     def __init__(self, url: str, gateway: str, token: str, *, timeout_s: float) -> None:
         self._gateway = gateway
+        self.server_ns: int | None = None
+        """The cloud's clock in its latest answer, to the second; None where it sent none."""
         self._http = httpx.AsyncClient(
             base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=timeout_s, http2=False
         )
@@ -82,6 +86,7 @@ class CloudClient:
             response = await self._http.send(request)
         except httpx.HTTPError as exc:
             raise LinkDown(str(exc) or type(exc).__name__) from exc
+        self.server_ns = _date_ns(response)
         if response.status_code in _BUSY:
             raise ServerBusy(response.status_code, _retry_after_s(response))
         return response
@@ -96,6 +101,14 @@ def _receipt(response: httpx.Response) -> Receipt:
         return msgspec.json.decode(response.content, type=Receipt)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise BatchRefused(response.status_code, "answer is no receipt") from exc
+
+
+def _date_ns(response: httpx.Response) -> int | None:
+    """Return the time of an answer (RFC 9110 §6.6.1), or None."""
+    try:
+        return round(parsedate_to_datetime(response.headers["date"]).timestamp()) * NS_PER_S
+    except (KeyError, ValueError):
+        return None
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:

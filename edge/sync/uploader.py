@@ -3,6 +3,7 @@
 import random
 
 from edge.links import Link, LinkStatus
+from edge.pipeline.clock_watch import ClockWatch
 from edge.settings import SyncSettings
 from edge.store.journal import Journal
 from edge.sync.client import CloudClient
@@ -21,14 +22,24 @@ class Uploader:
     """Fills the outbox at its interval and drains it whenever there is something to send."""
 
     def __init__(
-        self, settings: SyncSettings, gateway: str, token: str, journal: Journal, clock: Clock, *, url: str
+        self,
+        settings: SyncSettings,
+        gateway: str,
+        token: str,
+        journal: Journal,
+        clock: Clock,
+        *,
+        url: str,
+        watch: ClockWatch | None = None,
     ) -> None:
+        """`watch` holds batches back until the machine's clock can be right, and is told the cloud's time."""
         self._settings = settings
         self._gateway = gateway
         self._token = token
         self._journal = journal
         self._clock = clock
         self._url = url
+        self._watch = watch
         self._backoff = Backoff(base_s=0.5, cap_s=settings.retry_cap_s)
         self._link = Link("cloud", "cloud is not reachable", _log, clock)
         self._refusals: dict[int, int] = {}
@@ -41,6 +52,8 @@ class Uploader:
     async def fill(self) -> None:
         """Make batches of what was stored, every `batch_s`, until cancelled."""
         while True:
+            if self._watch is not None:
+                await self._watch.trusted()
             try:
                 while await self._journal.run(self._journal.outbox.fill):
                     pass
@@ -57,6 +70,7 @@ class Uploader:
                 try:
                     sent = await self._send_next(client)
                     attempt = 0
+                    self._compare_clocks(client)
                     if not sent:
                         await self._clock.sleep(_IDLE_S)
                 except (LinkDown, ServerBusy, BatchRefused) as exc:
@@ -64,6 +78,11 @@ class Uploader:
                     at_least_s = (exc.retry_after_s or 0.0) if isinstance(exc, ServerBusy) else 0.0
                     await self._clock.sleep(self._backoff.delay_s(attempt, rng, at_least_s=at_least_s))
                     attempt += 1
+
+    def _compare_clocks(self, client: CloudClient) -> None:
+        if self._watch is not None and client.server_ns is not None:
+            self._watch.hear(client.server_ns)
+            client.server_ns = None
 
     async def _send_next(self, client: CloudClient) -> bool:
         """Send one batch if there is one; return whether there was."""

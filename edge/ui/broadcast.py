@@ -7,6 +7,7 @@ from edge.lanes import Lane
 from edge.pipeline.intake import Intake
 from edge.pipeline.live import Live
 from edge.store.journal import Journal
+from edge.store.restamp import ClockStep
 from edge.ui.hub import Hub
 from shared.alerts import Alert
 from shared.clock import NS_PER_S, Clock
@@ -23,6 +24,8 @@ _TOGETHER_S = 0.01
 SESSION_GAP_NS = 30 * 60 * NS_PER_S
 # A machine's clock that is set back by more than this begins one too: by less, what is shown waits for it.
 _SET_BACK_NS = 60 * NS_PER_S
+# By less, tiles and map catch up by themselves.
+_SHOWN_AGAIN_NS = 2 * NS_PER_S
 _RUNS_NS = 5 * 60 * NS_PER_S
 # A minute or more at the shortest commit interval: readings are merged before they are pushed.
 _RESTORE_CHUNKS = 1000
@@ -40,6 +43,8 @@ class Broadcast:
         self._journal = journal
         self._clock = clock
         self._heard_ns = clock.mono_ns()
+        self._in_order = asyncio.Lock()
+        """Held by whoever changes the live state in more than one step."""
         self._failures = FailureLog(_log, "alerts cannot be stored")
         self.started_ns = clock.utc_ns()
 
@@ -47,6 +52,18 @@ class Broadcast:
         """Go on with the session that a stop or a crash interrupted: totals, and which readings are stored already."""
         await self._journal.end_open_alerts(self._clock.utc_ns())
         intake.remember(await self._journal.recent(_REMEMBER_CHUNKS))
+        await self._go_on()
+
+    async def on_clock_set(self, step: ClockStep) -> None:
+        """The machine's clock was set: show the session again from what is stored, by the right time."""
+        if abs(step.shift_ns) < _SHOWN_AGAIN_NS:
+            return
+        async with self._in_order:
+            await self._begin_session()
+            await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Take what this session has stored into the live state."""
         first, self.started_ns = await self._journal.session(self._clock.utc_ns(), SESSION_GAP_NS)
         position = first - 1
         while chunks := await self._journal.chunks_after(position, _RESTORE_CHUNKS):
@@ -60,11 +77,12 @@ class Broadcast:
         """Pass blocks to the live state and the changed tiles to the tablets, until cancelled."""
         while True:
             batches = await self._lane.take_all()
-            if self._is_over():
-                await self._begin_session()
-            self._heard_ns = self._clock.mono_ns()
-            for blocks in batches:
-                self._live.take(blocks)
+            async with self._in_order:
+                if self._is_over():
+                    await self._begin_session()
+                self._heard_ns = self._clock.mono_ns()
+                for blocks in batches:
+                    self._live.take(blocks)
             if self._hub.clients:
                 self._hub.tiles(self._live.take_changed())
             await self._clock.sleep(_TOGETHER_S)

@@ -1,0 +1,44 @@
+"""Sets readings right that were stamped before the machine's clock was: the network's time came after the first data.
+
+A chunk's bytes are never rewritten; what is known of the clock is applied whenever it is read. Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from shared.readings import Quality, Readings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStep:
+    """At `mono_ns` of run `boot` the wall clock was set: what was stamped before it was `shift_ns` too early."""
+
+    boot: str
+    mono_ns: int
+    shift_ns: int
+
+
+Steps = Mapping[str, Sequence[ClockStep]]
+"""The known steps by run."""
+
+
+def restamp(block: Readings, steps: Steps) -> Readings:
+    """Return the block with UTC as the clock says since it was set; moved readings are flagged RESTAMPED.
+
+    A reading that stands where its device's own UTC put it stays: that clock was not the one that was wrong.
+    """
+    clocks = block.clocks
+    known = steps.get(clocks.boot) if clocks is not None else None
+    if clocks is None or not known:
+        return block
+    shift_ns = np.zeros(len(block), np.int64)
+    for step in known:
+        shift_ns += np.where(clocks.mono_ns < step.mono_ns, step.shift_ns, 0)
+    shift_ns[clocks.device_ns == block.time_ns] = 0
+    moved = shift_ns != 0
+    if not moved.any():
+        return block
+    quality = np.where(moved, block.quality | np.uint8(Quality.RESTAMPED), block.quality)
+    return replace(block, time_ns=block.time_ns + shift_ns, quality=quality.astype(np.uint8))

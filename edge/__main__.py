@@ -12,6 +12,8 @@ import msgspec
 import typer
 from rich.console import Console
 
+from edge.export.commands import export_session
+from edge.files.commands import import_file
 from edge.inference.gate import Verdict, check_model, limit_this_process
 from edge.settings import GatewaySettings, load
 from edge.sources.base import Source
@@ -96,7 +98,27 @@ def check_settings(settings: Settings = Path("gateway.toml")) -> None:
     read_roster(Path(chosen.roster_file))
     if chosen.sync.url:
         read_secret(Path(chosen.sync.token_file))
-    _out.print_json(msgspec.json.encode(chosen).decode("utf-8"))
+    shown = msgspec.to_builtins(chosen) | {"resolved": _resolved(chosen)}
+    _out.print_json(msgspec.json.encode(shown).decode("utf-8"))
+
+
+def _resolved(settings: GatewaySettings) -> dict[str, object]:
+    """Return what the settings' short words stand for. Raises: ConfigError."""
+    from edge.pipeline.projection import pitch_calibration  # noqa: PLC0415  see _serve
+    from edge.sources.mqtt_topics import Topics  # noqa: PLC0415
+
+    routes = Topics(settings.mqtt.topics).routes if settings.mqtt else ()
+    pitch = pitch_calibration(settings.session)
+    return {
+        "topics": [{"topic": route.pattern, "format": route.channel} for route in routes],
+        "pitch_residual_m": None if pitch is None else [round(off_m, 3) for off_m in pitch.residual_m],
+    }
+
+
+app.command("import-file", epilog="Example: sideline-gateway import-file run.fit --athlete a07")(import_file)
+app.command("export-session", epilog="Example: sideline-gateway export-session --format fit --output out")(
+    export_session
+)
 
 
 async def _serve(

@@ -19,7 +19,8 @@ from edge.messages import Athlete, MetricInfo, Pitch, Session, Snapshot
 from edge.pipeline.clock_watch import ClockWatch
 from edge.pipeline.intake import Intake
 from edge.pipeline.live import AHEAD_STEP_S, Live
-from edge.pipeline.roster import Wearers
+from edge.pipeline.projection import pitch_calibration
+from edge.pipeline.roster import Wearers, keep_roster
 from edge.pipeline.storing import Storing
 from edge.release.installer import Installer
 from edge.release.updater import ModelUpdater
@@ -38,8 +39,10 @@ from edge.ui.routes import LOOPBACK, create_app
 from edge.ui.server import WebServer
 from shared.clock import Clock
 from shared.errors import StoreError
+from shared.ids import AthleteId, SensorId
 from shared.metrics.base import Described
 from shared.metrics.registry import METRICS
+from shared.metrics.team import TEAM_METRICS
 from shared.readings import Readings
 from shared.roster import read_roster
 from shared.settings import read_secret
@@ -68,12 +71,13 @@ class Gateway:
         self._wearers = Wearers(read_roster(Path(settings.roster_file)))
         self._lock = only_gateway(self._data)
         self._journal = Journal.open(self._data / "gateway.sqlite", clock, max_bytes=settings.store.max_bytes)
-        self._radio = BleSource(settings.ble, self._wearers.is_known, clock) if settings.ble else None
+        self._keeping_roster = asyncio.Lock()
+        self._radio = BleSource(settings.ble, self._wearers.is_worn, clock) if settings.ble else None
         self._sources = self._named_sources() if sources is None else sources
         self._runner = Runner(clock)
         self._live = Live(self._wearers, settings.session, settings.alerts, self._runner, clock)
         self._lane: Lane[list[Readings]] = Lane("live", capacity=_LIVE_BATCHES, policy=Policy.DROP_OLDEST)
-        self._intake = Intake(self._wearers, clock.boot_id)
+        self._intake = Intake(self._wearers, clock.boot_id, pitch_calibration(settings.session))
         self._storing = Storing(self._intake, self._journal, self._lane, settings.store, clock, record=record)
         self._hub = Hub(clock)
         self._broadcast = Broadcast(self._live, self._lane, self._hub, self._journal, clock)
@@ -94,6 +98,8 @@ class Gateway:
             snapshot=self._snapshot,
             health=self._health.gather,
             on_seen=self._broadcast.on_seen,
+            on_assign=self._assign,
+            metrics_of=self._live.metrics_of,
             local_only=settings.host in LOOPBACK,
         )
         self._web = WebServer(app, host=settings.host, port=settings.port)
@@ -104,6 +110,8 @@ class Gateway:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._radio is not None:
+            self._storing.record_gaps(self._radio.end())
         await self._storing.finish(self._sources)
         if self._watch.is_trusted():
             with contextlib.suppress(StoreError):  # the next start makes the batches
@@ -177,8 +185,7 @@ class Gateway:
             runner=self._runner,
             slots=lambda: installer.slots,
             links=self._links,
-            radio=lambda: radio.links if radio else {},
-            strangers=lambda: radio.strangers if radio else {},
+            radio=radio,
             late=lambda: live.late,
             live_dropped=lambda: lane.dropped,
         )
@@ -194,8 +201,24 @@ class Gateway:
         while True:
             if self._radio is not None:
                 self._storing.record_drops(self._radio.dropped)
+                self._storing.record_gaps(self._radio.take_gaps())
             self._hub.health(await self._health.gather())
             await self._clock.sleep(1.0)
+
+    async def _assign(self, sensor: SensorId, athlete: AthleteId | None) -> bool:
+        """Let a sensor change hands now; False if the roster has no such athlete.
+
+        Raises: StoreError when the roster file cannot be written; the change holds all the same.
+        """
+        if athlete is not None and not self._wearers.has_athlete(athlete):
+            return False
+        heard = self._wearers.assign(sensor, athlete, self._clock.utc_ns())
+        if self._radio is not None:
+            self._radio.reassigned()
+        self._hub.assigned(heard, athlete)
+        async with self._keeping_roster:
+            await asyncio.to_thread(keep_roster, self._wearers.roster, Path(self._settings.roster_file))
+        return True
 
     async def _snapshot(self) -> Snapshot:
         """Return everything that a tablet needs at its start."""
@@ -214,9 +237,17 @@ class Gateway:
             tiles=self._live.tiles(with_trace=True),
             alerts=[self._live.alert_message(alert) for alert in self._live.alerts.values()],
             health=health,
-            metrics=[metric_info(metric) for metric in METRICS],
+            metrics=shown_metrics(),
             ahead_step_s=AHEAD_STEP_S,
         )
+
+
+def shown_metrics() -> list[MetricInfo]:
+    """Return what tablets are told of every metric that they show."""
+    return [
+        *(metric_info(metric) for metric in METRICS),
+        *(metric_info(metric, team=True) for metric in TEAM_METRICS),
+    ]
 
 
 def metric_info(metric: Described, *, team: bool = False) -> MetricInfo:

@@ -1,6 +1,6 @@
 """What the health page shows, gathered from the parts that know it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +9,12 @@ import psutil
 from edge.inference.runner import Runner
 from edge.links import LinkStatus
 from edge.messages import (
+    AdapterHealth,
     GapEntry,
     Health,
     LinkHealth,
     ModelHealth,
+    NearSensor,
     QuarantineEntry,
     SensorHealth,
     StoreHealth,
@@ -20,7 +22,7 @@ from edge.messages import (
 from edge.pipeline.intake import Intake, SensorCounts
 from edge.pipeline.roster import Wearers
 from edge.release.slots import Slot
-from edge.sources.ble import SensorLink
+from edge.sources.ble import BleSource, SensorLink
 from edge.store.journal import Journal
 from shared.clock import NS_PER_S, Clock
 from shared.ids import SensorId
@@ -39,8 +41,7 @@ class Sources:
     runner: Runner
     slots: Callable[[], dict[str, Slot]]
     links: Callable[[], Sequence[LinkStatus]]
-    radio: Callable[[], dict[SensorId, SensorLink]]
-    strangers: Callable[[], Mapping[str, int]]
+    radio: BleSource | None
     late: Callable[[], int]
     live_dropped: Callable[[], int]
 
@@ -102,11 +103,13 @@ class HealthReport:
                 *self._late(now_ns),
             ],
             live_dropped=self._sources.live_dropped(),
+            adapters=self._adapters(),
+            near=self._near(now_ns),
         )
 
     def _strangers(self, now_ns: int) -> list[QuarantineEntry]:
         """Return the sensors on the air that nobody on the roster wears."""
-        heard = self._sources.strangers()
+        heard = self._sources.radio.strangers if self._sources.radio else {}
         return [
             QuarantineEntry(sensor=address, reason="unknown device on the air", count=count, last_ns=now_ns)
             for address, count in heard.items()
@@ -119,7 +122,7 @@ class HealthReport:
 
     def _sensors(self, now_ns: int) -> list[SensorHealth]:
         counts = self._sources.intake.counts
-        radio = self._sources.radio()
+        radio = self._sources.radio.links if self._sources.radio else {}
         known = [SensorId(assignment.sensor) for assignment in self._sources.wearers.roster.assignments]
         return [
             self._sensor(sensor, counts.get(sensor), radio.get(sensor), now_ns)
@@ -131,6 +134,8 @@ class HealthReport:
     ) -> SensorHealth:
         counts = counts or SensorCounts(kind="–")
         heard = counts.last_ns is not None and now_ns - counts.last_ns < _SILENT_NS
+        mono_ns = self._clock.mono_ns()
+        loss = link.flow.loss_percent(mono_ns) if link else None
         return SensorHealth(
             sensor=sensor,
             kind=counts.kind,
@@ -144,7 +149,44 @@ class HealthReport:
             reconnects=max(0, link.connections - 1) if link else 0,
             battery_percent=counts.battery_percent,
             rssi_dbm=link.rssi_dbm if link else None,
+            adapter=link.adapter if link else None,
+            mode=link.mode(mono_ns) if link else "broker" if counts.frames else None,
+            silent=link.flow.is_silent(mono_ns) if link else False,
+            loss_percent=self._sources.intake.losses.percent(sensor, mono_ns) if loss is None else loss,
+            about=dict(counts.about),
         )
+
+    def _adapters(self) -> list[AdapterHealth]:
+        radio = self._sources.radio
+        if radio is None:
+            return []
+        return [
+            AdapterHealth(
+                adapter=adapter.name,
+                up=adapter.is_up,
+                slots=adapter.slots.capacity,
+                used=adapter.slots.capacity - adapter.slots.free,
+                heard=radio.heard_best(adapter.name),
+                problem=adapter.link.status.problem,
+            )
+            for adapter in radio.adapters
+        ]
+
+    def _near(self, now_ns: int) -> list[NearSensor]:
+        radio = self._sources.radio
+        if radio is None:
+            return []
+        offset_ns = now_ns - self._clock.mono_ns()
+        return [
+            NearSensor(
+                sensor=near.sensor,
+                name=near.name,
+                rssi_dbm=near.rssi_dbm,
+                athlete=self._sources.wearers.wearer(near.sensor, now_ns),
+                last_ns=near.heard_ns + offset_ns,
+            )
+            for near in radio.near()
+        ]
 
     def _model(self, slot: Slot) -> ModelHealth:
         stats = self._sources.runner.stats(slot.name)

@@ -18,30 +18,76 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=_MAX_S)]
 SecondsOrZero = Annotated[float, msgspec.Meta(ge=0, le=_MAX_S)]
 Metres = Annotated[float, msgspec.Meta(gt=0, le=1_000.0)]
+# Near a pole degrees of longitude mean nothing.
+Corner = tuple[Annotated[float, msgspec.Meta(ge=-85, le=85)], Annotated[float, msgspec.Meta(ge=-180, le=180)]]
+
+
+class MapTo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The quantity that a name means, and what its numbers are multiplied by to be in the quantity's unit."""
+
+    to: str
+    scale: float = 1.0
+
+
+class MqttTopic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where one format comes from: `{sensor}` in `topic` is the level that names the device; see docs/mqtt.md.
+
+    Without `topic` the format's own topics are meant. `map` tells the names of other people's JSON, SenML or Sparkplug:
+    `{hr = "heart_rate_bpm", v = {to = "speed_mps", scale = 0.2778}}`.
+    """
+
+    format: str
+    topic: str | None = None
+    map: dict[str, str | MapTo] = {}
 
 
 class MqttSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The broker that position tags publish to."""
+    """The broker that tags, phones and other gateways publish to.
+
+    `topics` are names of formats (`"pozyx"`), tables of topic and format, or topics that end in `+` and a format.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 1883
-    topics: tuple[str, ...] = ("sideline/tags/+/position",)
+    topics: tuple[str | MqttTopic, ...] = ("sideline/tags/+/position",)
     username: str | None = None
     password_file: str | None = None
     ca_file: str | None = None
     """Certificate authority of the broker; given, the connection is TLS."""
 
 
-class BleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The Bluetooth adapters. `adapter` is `"system"` for the operating system's own, else an HCI transport.
+class AdapterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One Bluetooth adapter and the connections it can hold; without `slots` as many as `BleSettings.slots`."""
 
-    HCI transports: `tcp-client:HOST:PORT`, `usb:0`, `serial:/dev/ttyUSB0,1000000` (a dongle without BlueZ).
+    adapter: str
+    slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class BleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The Bluetooth adapters: `adapter` alone, or several as `adapters`, each a name or `{adapter, slots}`.
+
+    Names: `system` (the operating system's first), `system:hci1`, or an HCI transport: `tcp-client:HOST:PORT`,
+    `usb:0`, `serial:/dev/ttyUSB0,1000000` (a dongle without BlueZ).
     """
 
     adapter: str = "system"
     slots: Annotated[int, msgspec.Meta(ge=1)] = 30
-    """Connections the adapter can hold; common dongles hold 5 to 10."""
-    connect_timeout_s: Seconds = 10.0
+    """Connections an adapter can hold; common dongles hold 5 to 10."""
+    adapters: tuple[str | AdapterSettings, ...] = ()
+    connect_timeout_s: Annotated[float, msgspec.Meta(ge=10, le=_MAX_S)] = 10.0
+    """A strap that advertises once a second needs several advertisements to be caught."""
+    silent_s: SecondsOrZero = 10.0
+    """A connected sensor that sends all the time and was silent for so long is connected anew; 0 lets it be."""
+    acquire_notify: bool = False
+    """On Linux, take notifications over a socket of BlueZ's (AcquireNotify) in place of D-Bus signals."""
+    polar_streams: tuple[str, ...] = ()
+    """Streams that Polar sensors are asked for beside heart rate; see `edge.sensors.commands`."""
+    movesense_paths: tuple[str, ...] = ()
+
+    def each(self) -> tuple[AdapterSettings, ...]:
+        """Return every adapter."""
+        given = self.adapters or (self.adapter,)
+        return tuple(AdapterSettings(adapter=one) if isinstance(one, str) else one for one in given)
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,13 +120,18 @@ class ReleaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class SessionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The training that is shown: its plan and its pitch."""
+    """The training that is shown: its plan and its pitch.
+
+    `pitch_corners` are [latitude, longitude] of the origin, the end of x, the corner opposite and the end of y; given,
+    locations become positions on the pitch.
+    """
 
     name: str = "Training"
     planned_minutes: Annotated[float, msgspec.Meta(gt=0, le=1_440.0)] = 90.0
     planned_distance_m: Annotated[float, msgspec.Meta(gt=0, le=1_000_000.0)] = 6000.0
     pitch_length_m: Metres = 105.0
     pitch_width_m: Metres = 68.0
+    pitch_corners: tuple[Corner, Corner, Corner, Corner] | None = None
 
 
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,6 +187,7 @@ def load(path: Path) -> GatewaySettings:
     for rule in rules:
         if rules.count(rule) > 1:
             raise ConfigError(str(path), f"alerts: rule {rule} stands twice")
+    _check_ble(settings.ble, str(path))
     base = path.resolve().parent
 
     def absolute(name: str) -> str:
@@ -156,3 +208,13 @@ def load(path: Path) -> GatewaySettings:
         sync=msgspec.structs.replace(sync, token_file=absolute(sync.token_file)),
         release=msgspec.structs.replace(release, root_file=absolute(release.root_file) if release.root_file else None),
     )
+
+
+def _check_ble(ble: BleSettings | None, where: str) -> None:
+    """Refuse an adapter that stands twice."""
+    if ble is None:
+        return
+    names = [adapter.adapter for adapter in ble.each()]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(where, f"ble.adapters: {name} stands twice")

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from firmware_sim.also import with_sensors
+from firmware_sim.devices.kinds import KINDS, parse_kinds
 from firmware_sim.export import export_positions
 from firmware_sim.faults import parse_faults
 from firmware_sim.live import LiveSettings, run_live
@@ -57,6 +59,14 @@ Recordings = Annotated[
     ),
 ]
 
+Also = Annotated[
+    str,
+    typer.Option(
+        help="Other Bluetooth sensors on the air, given to athletes one after the other; kinds with commas between: "
+        f"{', '.join(KINDS)}."
+    ),
+]
+
 _RUN_EXAMPLES = """Examples:
 
   sideline-sim run --athletes 22 --seed 7 --mqtt 127.0.0.1:1883 --hci-port 9001
@@ -66,6 +76,8 @@ _RUN_EXAMPLES = """Examples:
   sideline-sim run --fault duplicate=0.01 --fault corrupt=0.002 --fault dropout=0.01
 
   sideline-sim run --recording plays/tracking.parquet --recording ride.fit
+
+  sideline-sim run --also running_pod,power_meter,imu_pod --roster-out roster.json
 """
 
 
@@ -77,20 +89,23 @@ def run(
     seconds: Annotated[float, typer.Option(help="Length of the run; 0 runs until it is stopped.", min=0.0)] = 0.0,
     mqtt: Mqtt = "127.0.0.1:1883",
     hci_port: Annotated[int, typer.Option(help="TCP port of the adapter; 0 takes a free one.", min=0, max=65535)] = 0,
+    adapters: Annotated[int, typer.Option(help="Adapters, on as many ports from that one on.", min=1, max=16)] = 1,
     roster_out: Annotated[Path | None, typer.Option(help="Write the roster here.")] = None,
     truth_out: Annotated[Path | None, typer.Option(help="Write every emission here, one JSON object a line.")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written when straps and broker are ready.")] = None,
     fault: Faults = None,
     recording: Recordings = None,
+    also: Also = "",
     rate_hz: Annotated[int, typer.Option(help="Positions a second from each tag, 1 to 50.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Run the sensors in real time until stopped."""
     host, port = _broker(mqtt)
+    kinds = parse_kinds(also)
     _check_outputs({"--roster-out": roster_out, "--truth-out": truth_out, "--ready-file": ready_file})
     session = _session(athletes, seed, rate_hz, recording)
     if roster_out is not None:
-        write_roster(session.roster, roster_out)
+        write_roster(with_sensors(session.roster, kinds), roster_out)
     settings = LiveSettings(
         seed=seed,
         seconds=seconds,
@@ -98,9 +113,11 @@ def run(
         broker_port=port,
         hci_host="127.0.0.1",
         hci_port=hci_port,
+        hci_adapters=adapters,
         faults=parse_faults(fault or []),
         truth_path=truth_out,
         ready_path=ready_file,
+        also=kinds,
     )
     summary = _run_async(lambda: run_live(session, settings, SystemClock()))
     if truth_out is not None:
@@ -114,13 +131,12 @@ def roster(
     seed: Seed = 7,
     roster_out: Annotated[Path, typer.Option(help="Write the roster here.")] = Path("roster.json"),
     recording: Recordings = None,
+    also: Also = "",
 ) -> None:
     """Write only the roster, the same one that `run` with these options uses."""
     _check_outputs({"--roster-out": roster_out})
-    if recording:
-        write_roster(open_recordings(recording).roster, roster_out)
-    else:
-        write_roster(make_roster(squad_profiles(athletes, seed)), roster_out)
+    squad = open_recordings(recording).roster if recording else make_roster(squad_profiles(athletes, seed))
+    write_roster(with_sensors(squad, parse_kinds(also)), roster_out)
 
 
 @app.command(epilog="Example:\n\n  sideline-sim export --athletes 22 --seed 1 --seconds 600 --out positions.parquet")

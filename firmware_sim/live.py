@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from firmware_sim.also import speak_on
+from firmware_sim.devices.kinds import addresses_of, maker
 from firmware_sim.emitter import Emitter, make_tags
 from firmware_sim.faults import FaultRates
 from firmware_sim.session import Session
@@ -39,6 +41,9 @@ class LiveSettings:
     faults: FaultRates
     truth_path: Path | None
     ready_path: Path | None
+    hci_adapters: int = 1
+    also: tuple[str, ...] = ()
+    """Kinds of sensors beside the squad's; they are not in the truth file."""
 
 
 async def run_live(session: Session, settings: LiveSettings, clock: Clock) -> Summary:
@@ -58,7 +63,7 @@ async def run_live(session: Session, settings: LiveSettings, clock: Clock) -> Su
             on_acked=truth.acked,
             on_given_up=truth.given_up,
         )
-        async with Air(host=settings.hci_host, port=settings.hci_port) as air:
+        async with Air(host=settings.hci_host, port=settings.hci_port, adapters=settings.hci_adapters) as air:
             connection = asyncio.create_task(publisher.run(), name="mqtt")
             emission = asyncio.create_task(
                 _emit(session, settings, clock, truth=truth, publisher=publisher, air=air), name="emission"
@@ -82,10 +87,14 @@ async def _emit(
     """Put the straps on the air, wait for the broker, say that all is ready, and emit."""
     for index, address in enumerate(session.straps):
         await air.add_strap(address, battery_percent=97 - 7 * (index % 9))
+    others = [
+        await air.add(address, maker(kind, address, battery_percent=90))
+        for kind, address in zip(settings.also, addresses_of(settings.also), strict=True)
+    ]
     await publisher.connected.wait()
     _log.info("ready", hci_port=air.port, tags=len(session.tags), straps=len(session.straps))
     if settings.ready_path is not None:
-        _write_ready(settings.ready_path, air.port)
+        _write_ready(settings.ready_path, air.ports)
     emitter = Emitter(
         session=session,
         tags=make_tags(session.tags, settings.seed, clock.utc_ns()),
@@ -96,13 +105,19 @@ async def _emit(
         seed=settings.seed,
         clock=clock,
     )
-    await emitter.run(settings.seconds)
+    speaking = asyncio.create_task(speak_on(others, clock), name="other sensors")
+    try:
+        await emitter.run(settings.seconds)
+    finally:
+        await _cancel(speaking)
 
 
-def _write_ready(path: Path, hci_port: int) -> None:
-    """Write {"hci_port", "pid"} whole or not at all."""
+def _write_ready(path: Path, hci_ports: list[int]) -> None:
+    """Write {"hci_port", "hci_ports", "pid"} whole or not at all; the one port is the first."""
     draft = path.with_name(path.name + ".new")
-    draft.write_bytes(msgspec.json.encode({"hci_port": hci_port, "pid": os.getpid()}) + b"\n")
+    draft.write_bytes(
+        msgspec.json.encode({"hci_port": hci_ports[0], "hci_ports": hci_ports, "pid": os.getpid()}) + b"\n"
+    )
     draft.replace(path)
 
 

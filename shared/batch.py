@@ -5,10 +5,14 @@ a batch is (gateway, epoch, seq) and never a time. The header fields that are no
 """
 
 import hashlib
+from dataclasses import fields
 from enum import StrEnum
 from typing import Literal
 
 import msgspec
+
+from shared.ids import AthleteId
+from shared.metrics.base import SPEED_EDGES_MPS, Profile
 
 CONTENT_DIGEST = "content-digest"
 LANE = "sideline-lane"
@@ -61,13 +65,14 @@ class EpochState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One metric of one athlete up to `time_ns`, as shown at the gateway."""
+    """One metric of one athlete up to `time_ns`, as shown at the gateway; null is a value that cannot be said."""
 
     athlete: str
     metric: str
-    values: list[float]
+    values: list[float | None]
     coverage: float
     time_ns: int
+    quality: float = 1.0
 
 
 class AlertSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,13 +99,35 @@ class GapSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ProfileSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the pipeline must know of an athlete to compute the same metrics; no name."""
+    """What the pipeline must know of an athlete to compute the same metrics (see `Profile`); no name."""
 
     athlete: str
     team: int
     sex: str
     hr_rest_bpm: float
     hr_max_bpm: float
+    hr_max_estimated: bool = False
+    vt1_bpm: float | None = None
+    vt2_bpm: float | None = None
+    mass_kg: float | None = None
+    critical_power_w: float | None = None
+    w_prime_j: float | None = None
+    ftp_w: float | None = None
+    critical_speed_mps: float | None = None
+    d_prime_m: float | None = None
+    speed_edges_mps: tuple[float, ...] = SPEED_EDGES_MPS
+
+
+def profile_of(summary: ProfileSummary) -> Profile:
+    """Return the profile that the gateway computed its metrics with."""
+    known = msgspec.structs.asdict(summary)
+    del known["team"]
+    return Profile(**(known | {"athlete": AthleteId(summary.athlete)}))
+
+
+def summary_of(profile: Profile, team: int) -> ProfileSummary:
+    """Return what the pipeline is told of an athlete."""
+    return ProfileSummary(team=team, **{field.name: getattr(profile, field.name) for field in fields(profile)})
 
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

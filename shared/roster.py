@@ -36,10 +36,13 @@ class RosterAthlete(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`sensor` is worn by `athlete` (or `"ball"`) from `from_ns` on, until a later assignment of the same sensor."""
+    """`sensor` is worn by `athlete` (or `"ball"`) from `from_ns` on, until a later assignment of the same sensor.
+
+    Null says that nobody wears it from then on.
+    """
 
     sensor: str
-    athlete: str
+    athlete: str | None
     from_ns: int = 0
 
 
@@ -115,7 +118,7 @@ def _check(roster: Roster, where: str) -> None:
             raise ConfigError(where, f"team {team.team}: speed_edges_mps must begin at 0 and rise")
     for assignment in roster.assignments:
         parse_sensor_id(assignment.sensor)
-        if assignment.athlete not in known:
+        if assignment.athlete is not None and assignment.athlete not in known:
             raise ConfigError(where, f"sensor {assignment.sensor} is assigned to unknown athlete {assignment.athlete}")
 
 

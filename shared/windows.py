@@ -1,8 +1,9 @@
 """Event-time windows: the same code live, replayed and in the pipeline."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from shared.clock import NS_PER_S
 from shared.ids import AthleteId, SensorId
 from shared.quantities import STREAMS
 from shared.readings import Readings, select
+
+B = TypeVar("B")
+R = TypeVar("R")
 
 PATIENCE_NS = 15 * NS_PER_S
 """How long a window waits for one of its athlete's streams: a tag's clock may be seconds slow, a silent one is gone."""
@@ -23,6 +27,23 @@ class Window:
     start_ns: int
     end_ns: int
     streams: dict[str, Readings]
+    _derived: dict[tuple[object, int], tuple[object, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def once(self, derive: "Callable[[B, Window], R]", before: B) -> R:
+        """Return `derive(before, self)`, worked out once for all who ask with the same `before`.
+
+        `derive` is pure and `before`, what it carries over from the window before, never changes: metrics that read
+        one stream share its filtering without knowing of each other.
+        """
+        key = (derive, id(before))
+        found = self._derived.get(key)
+        if found is None:
+            # Kept with its result, `before` cannot give its identity to another object.
+            found = self._derived[key] = (before, derive(before, self))
+        result: R = found[1]
+        return result
 
 
 def merge(blocks: Sequence[Readings]) -> Readings:
@@ -108,14 +129,15 @@ class Windower:
         """Put a block's readings into the windows that they belong to."""
         closed = self._closed.get(athlete, -1)
         pending = self._pending[athlete]
-        for index, part in self._split(block):
+        first_ns, last_ns = int(block.time_ns.min()), int(block.time_ns.max())
+        for index, part in self._split(block, first_ns // self._size_ns, last_ns // self._size_ns):
             if index <= closed:
                 self.late += len(part)
             else:
                 pending.setdefault(index, []).append(part)
         newest = self._newest_ns[athlete]
         key = (block.sensor, block.stream)
-        newest[key] = max(int(block.time_ns.max()), newest.get(key, 0))
+        newest[key] = max(last_ns, newest.get(key, 0))
 
     def _reached_ns(self, athlete: AthleteId) -> int:
         """Return the time that all of the athlete's streams that are waited for have reached."""
@@ -126,12 +148,12 @@ class Windower:
     def _is_steady(self, stream: str) -> bool:
         return STREAMS[stream].rate_hz * self._size_ns >= NS_PER_S
 
-    def _split(self, block: Readings) -> list[tuple[int, Readings]]:
-        """Return the parts of a block by window number."""
-        if len(block) == 1:  # live, nearly every block is one reading
-            return [(int(block.time_ns[0]) // self._size_ns, block)]
+    def _split(self, block: Readings, first: int, last: int) -> list[tuple[int, Readings]]:
+        """Return the parts of a block by window number, of which `first` and `last` are its ends."""
+        if first == last:  # live, nearly every block
+            return [(first, block)]
         indices = block.time_ns // self._size_ns
-        return [(int(index), select(block, indices == index)) for index in np.unique(indices)]
+        return [(index, select(block, indices == index)) for index in np.unique(indices).tolist()]
 
     def _close(self, athlete: AthleteId, last: int | None) -> list[Window]:
         """Close the windows up to number `last`, or all."""

@@ -22,7 +22,12 @@ LONGER: frozenset[str] = frozenset()
 
 # Which files may import a library; a folder stands for all files in it.
 HOMES: dict[str, tuple[str, ...]] = {
-    "bleak": ("edge/sources/ble.py", "edge/sources/ble_bumble.py"),
+    "bleak": (
+        "edge/sources/ble_adapter.py",
+        "edge/sources/ble_connection.py",
+        "edge/sources/ble_bluez.py",
+        "edge/sources/ble_bumble.py",
+    ),
     "bumble": ("edge/sources/ble_bumble.py", "firmware_sim/devices/", "firmware_sim/transports/"),
     "aiomqtt": ("edge/sources/mqtt.py", "firmware_sim/transports/mqtt.py"),
     "torch": ("cloud/training/",),
@@ -31,6 +36,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     "apache_beam": ("cloud/pipeline/",),
     "mlflow": ("cloud/training/tracker.py", "cloud/registry/store.py"),
     "tuf": ("edge/release/updater.py", "cloud/registry/"),
+    "fitdecode": ("edge/files/fit.py", "firmware_sim/recordings/heartbeats.py"),
+    "gpxpy": ("edge/files/gpx.py",),
+    "kloppy": ("edge/files/tracking.py",),
+    "openpyxl": ("edge/export/xlsx.py",),
+    "tcxreader": ("edge/files/tcx.py",),
 }
 # The same inside the gateway only.
 EDGE_HOMES: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,6 @@ from cloud.pipeline.facts import DUPLICATES, fact
 from cloud.pipeline.plan import Plan
 from cloud.pipeline.sessions import Session, session_of
 from cloud.pipeline.tables import read_table, readings_table
-from shared.ids import BALL
 
 ROWS, WORN, TOUCHED, FACTS = "rows", "worn", "touched", "facts"
 
@@ -79,6 +78,6 @@ def _worn(
     rows: pa.Table, stream: str, gateway: str, session: str
 ) -> Iterator[tuple[tuple[str, str, str], tuple[str, bytes]]]:
     for athlete in pc.unique(rows["athlete"]).to_pylist():
-        if athlete is not None and athlete != BALL:
+        if athlete is not None:
             part = rows.filter(pc.equal(rows["athlete"], athlete))
             yield (gateway, session, athlete), (stream, pack(part))

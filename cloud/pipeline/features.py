@@ -1,5 +1,6 @@
 """One athlete's session to metrics and feature rows, by the same windows, metrics and features as at the gateway."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,16 +12,16 @@ from apache_beam.pvalue import TaggedOutput
 from cloud.pipeline.blobs import pack, to_readings, unpack_all
 from cloud.pipeline.facts import SKIPPED, fact
 from cloud.pipeline.tables import FEATURES, METRICS, TABLES
-from shared.batch import ProfileSummary
+from shared.batch import ProfileSummary, profile_of
 from shared.clock import NS_PER_S
 from shared.features import athlete as effort
 from shared.features.athlete import ATHLETE_EFFORT
 from shared.features.base import FeatureRow
 from shared.ids import AthleteId
-from shared.metrics.base import Metric, MetricValue, Profile
-from shared.metrics.motion import Distance, SpeedBandDistance
+from shared.metrics.base import MetricValue, Profile
+from shared.metrics.offline_registry import OFFLINE_METRICS, offline_values
 from shared.metrics.registry import METRICS as ALL_METRICS
-from shared.metrics.registry import MetricTracker
+from shared.metrics.registry import WITHOUT_PROFILE, MetricTracker
 from shared.readings import Quality, Readings
 from shared.windows import Window, Windower
 
@@ -29,9 +30,8 @@ NO_PROFILE = "no profile"
 # The readings of one span of all streams go in before the next, so no window closes before all streams have filled it.
 _SPAN_NS = 60 * NS_PER_S
 _UNUSABLE = np.uint8(Quality.IMPLAUSIBLE | Quality.NO_CONTACT)
-_WITHOUT_PROFILE: tuple[Metric[Any], ...] = tuple(
-    metric for metric in ALL_METRICS if isinstance(metric, (Distance, SpeedBandDistance))
-)
+# Windows of any length give the same metrics; long ones cost less.
+_METRIC_WINDOW_NS = 60 * NS_PER_S
 
 
 @dataclass(kw_only=True)
@@ -58,7 +58,7 @@ def derive_rows(
     derived = derive(blocks, AthleteId(athlete), known)
     yield TaggedOutput(ROWS, ((METRICS, session), pack(_metric_rows(derived, session, gateway, athlete))))
     if known is None:
-        for metric in (m for m in ALL_METRICS if m not in _WITHOUT_PROFILE):
+        for metric in (m for m in ALL_METRICS if m.needs and by_stream.keys() & set(m.streams)):
             yield TaggedOutput(FACTS, fact(SKIPPED, f"{metric.metric_id}: {NO_PROFILE}", 1))
         yield TaggedOutput(FACTS, fact(SKIPPED, f"{ATHLETE_EFFORT.set_id}: {NO_PROFILE}", 1))
     elif derived.features:
@@ -68,27 +68,29 @@ def derive_rows(
 def derive(blocks: list[Readings], athlete: AthleteId, known: ProfileSummary | None) -> Derived:
     """Replay an athlete's readings through windows; without a profile only what needs none is computed."""
     profile = _profile(athlete, known)
-    tracker = MetricTracker(profile, ALL_METRICS if known else _WITHOUT_PROFILE)
-    state = effort.start(profile)
-    derived = Derived(metrics={})
-    for window in windows_of(blocks):
+    tracker = MetricTracker(profile, ALL_METRICS if known else WITHOUT_PROFILE)
+    for window in windows_of(blocks, size_ns=_METRIC_WINDOW_NS):
         tracker.update(window)
-        derived.start_ns = derived.start_ns or window.start_ns
-        derived.end_ns = window.end_ns
-        if known is None:
-            continue
+    times_ns = [time_ns for block in blocks if len(block) for time_ns in (block.time_ns.min(), block.time_ns.max())]
+    derived = Derived(metrics=tracker.values() | offline_values(blocks, profile))
+    if times_ns:
+        derived.start_ns = int(min(times_ns)) // NS_PER_S * NS_PER_S
+        derived.end_ns = (int(max(times_ns)) // NS_PER_S + 1) * NS_PER_S
+    if known is None:
+        return derived
+    state = effort.start(profile)
+    for window in windows_of(blocks):
         state = effort.update(state, window)
         row = effort.row(state)
         if row is not None:
             derived.features.append(row)
             derived.labels_bpm.append(mean_bpm(window))
-    derived.metrics = tracker.values()
     return derived
 
 
-def windows_of(blocks: list[Readings]) -> Iterator[Window]:
+def windows_of(blocks: list[Readings], *, size_ns: int = NS_PER_S) -> Iterator[Window]:
     """Yield one athlete's windows in time order, however the readings are cut into blocks; none is late."""
-    windower = Windower(lateness_ns=_SPAN_NS)
+    windower = Windower(size_ns=size_ns, lateness_ns=_SPAN_NS)
     spans = sorted({int(span) for block in blocks for span in np.unique(block.time_ns // _SPAN_NS)})
     starts = {id(block): 0 for block in blocks}
     for span in spans:
@@ -115,7 +117,7 @@ def _profile(athlete: AthleteId, known: ProfileSummary | None) -> Profile:
     if known is None:
         # Never looked at: only metrics that need no profile are given this one.
         return Profile(athlete=athlete, sex="m", hr_rest_bpm=60.0, hr_max_bpm=200.0)
-    return Profile(athlete=athlete, sex=known.sex, hr_rest_bpm=known.hr_rest_bpm, hr_max_bpm=known.hr_max_bpm)
+    return profile_of(known)
 
 
 def _slice(block: Readings, start: int, end: int) -> Readings:
@@ -132,7 +134,7 @@ def _slice(block: Readings, start: int, end: int) -> Readings:
 
 
 def _metric_rows(derived: Derived, session: str, gateway: str, athlete: str) -> pa.Table:
-    by_id = {metric.metric_id: metric for metric in ALL_METRICS}
+    by_id = {metric.metric_id: metric for metric in (*ALL_METRICS, *OFFLINE_METRICS)}
     rows = [
         {
             "session": session,
@@ -140,13 +142,15 @@ def _metric_rows(derived: Derived, session: str, gateway: str, athlete: str) -> 
             "athlete": athlete,
             "metric": metric_id,
             "label": label,
-            "value": value,
+            "value": None if math.isnan(value) else value,
             "unit": by_id[metric_id].unit,
             "coverage": values.coverage,
             "start_ns": derived.start_ns,
             "end_ns": derived.end_ns,
+            "quality": values.quality,
         }
         for metric_id, values in derived.metrics.items()
+        if values.coverage
         for label, value in zip(by_id[metric_id].labels, values.values, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=TABLES[METRICS].schema)

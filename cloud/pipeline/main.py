@@ -11,6 +11,7 @@ from cloud.pipeline import dedupe, features, read
 from cloud.pipeline.blobs import pack
 from cloud.pipeline.dedupe import load_session, unique_readings
 from cloud.pipeline.features import derive_rows
+from cloud.pipeline.history import history_rows, loads_of
 from cloud.pipeline.plan import Plan, next_plan, only_run
 from cloud.pipeline.read import read_object
 from cloud.pipeline.sessions import Session, assign
@@ -22,10 +23,12 @@ from cloud.pipeline.summaries import (
     unprofiled_sessions,
 )
 from cloud.pipeline.tables import DEAD_LETTER, OBJECTS, SESSIONS, TABLES, ensure_tables, read_table, versions
+from cloud.pipeline.team import sample_positions, team_rows
 from cloud.pipeline.write import Report, commit_run, report_key, write_file
 from cloud.settings import Layout
 from shared.batch import ProfileSummary
 from shared.clock import NS_PER_S, Clock
+from shared.ids import BALL
 
 # Beam marks itself as typed, its transforms are not.
 beam: Any = apache_beam
@@ -85,7 +88,14 @@ def build(pipeline: Any, plan: Plan) -> None:
         | "touched" >> beam.Flatten()
         | "once" >> beam.Distinct()
     )
-    derived = _derived(unique[dedupe.WORN], touched, profiles, plan)
+    worn = _worn(unique[dedupe.WORN], touched, plan)
+    derived = (
+        worn
+        | "athletes" >> beam.Filter(lambda keyed: keyed[0][2] != BALL)
+        | "derive" >> beam.FlatMap(derive_rows, beam.pvalue.AsDict(profiles)).with_outputs()
+    )
+    teams = _teams(worn, profiles)
+    history = _history(derived[features.ROWS], touched, plan)
     session_rows = touched | "sessions' rows" >> beam.Map(
         _session_row, beam.pvalue.AsDict(sessions), beam.pvalue.AsDict(profiles)
     )
@@ -95,7 +105,7 @@ def build(pipeline: Any, plan: Plan) -> None:
         inputs[read.DEAD] | "dead" >> beam.Map(_record, DEAD_LETTER),
     )
     files = (
-        (unique[dedupe.ROWS], derived[features.ROWS], session_rows, told, *records)
+        (unique[dedupe.ROWS], derived[features.ROWS], teams, history, session_rows, told, *records)
         | "rows" >> beam.Flatten()
         | "by table" >> beam.GroupByKey()
         | "write" >> beam.Map(write_file, plan)
@@ -109,13 +119,31 @@ def build(pipeline: Any, plan: Plan) -> None:
     )
 
 
-def _derived(worn: Any, touched: Any, profiles: Any, plan: Plan) -> Any:
-    """Return metrics and features of all athletes of the touched sessions, from their old and new readings."""
+def _worn(worn: Any, touched: Any, plan: Plan) -> Any:
+    """Return all readings of the touched sessions, old and new, by athlete; the ball counts as one."""
     return (
         (worn, touched | "known rows" >> beam.FlatMap(load_session, plan))
         | "worn" >> beam.Flatten()
         | "by athlete" >> beam.GroupByKey()
-        | "derive" >> beam.FlatMap(derive_rows, beam.pvalue.AsDict(profiles)).with_outputs()
+    )
+
+
+def _teams(worn: Any, profiles: Any) -> Any:
+    """Return team metrics of the touched sessions; of each athlete only one place a second travels."""
+    return (
+        worn
+        | "sample" >> beam.FlatMap(sample_positions)
+        | "by session" >> beam.GroupByKey()
+        | "teams" >> beam.FlatMap(team_rows, beam.pvalue.AsDict(profiles))
+    )
+
+
+def _history(rows: Any, touched: Any, plan: Plan) -> Any:
+    """Return the load history of the gateways that have a touched session."""
+    return (
+        {"touched": touched, "loads": rows | "loads" >> beam.FlatMap(loads_of)}
+        | "loads by gateway" >> beam.CoGroupByKey()
+        | "history" >> beam.FlatMap(history_rows, plan)
     )
 
 

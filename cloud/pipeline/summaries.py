@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -31,7 +32,7 @@ def known_profiles(plan: Plan) -> list[tuple[str, tuple[int, list[ProfileSummary
     by_gateway: dict[str, tuple[int, list[ProfileSummary]]] = {}
     for row in read_table(plan.tables, PROFILES, plan.bases[PROFILES]).to_pylist():
         gateway, time_ns = row.pop("gateway"), row.pop("time_ns")
-        by_gateway.setdefault(gateway, (time_ns, []))[1].append(ProfileSummary(**row))
+        by_gateway.setdefault(gateway, (time_ns, []))[1].append(_profile(row))
     return list(by_gateway.items())
 
 
@@ -59,6 +60,15 @@ def unprofiled_sessions(keyed: tuple[str, list[ProfileSummary]], plan: Plan) -> 
         yield gateway, session
 
 
+def _profile_columns(profile: ProfileSummary) -> Row:
+    return msgspec.structs.asdict(profile) | {"speed_edges_mps": list(profile.speed_edges_mps)}
+
+
+def _profile(row: Row) -> ProfileSummary:
+    """Return a row's profile; what older rows lack has its default."""
+    return msgspec.convert({name: value for name, value in row.items() if value is not None}, ProfileSummary)
+
+
 def _known(name: str, gateway: str, plan: Plan) -> list[Row]:
     rows: list[Row] = read_table(
         plan.tables, name, plan.bases[name], where=pc.field("gateway") == gateway, columns=TABLES[name].schema.names
@@ -74,11 +84,7 @@ def _profiles(known: list[Row], summaries: list[SessionSummary]) -> list[Row]:
     return [
         {
             "gateway": newest.gateway,
-            "athlete": profile.athlete,
-            "team": profile.team,
-            "sex": profile.sex,
-            "hr_rest_bpm": profile.hr_rest_bpm,
-            "hr_max_bpm": profile.hr_max_bpm,
+            **_profile_columns(profile),
             "time_ns": newest.time_ns,
         }
         for profile in newest.profiles

@@ -22,6 +22,8 @@ FEATURES = "features_athlete_effort"
 ALERTS = "alerts"
 GAPS = "gaps"
 DEAD_LETTER = "dead_letter"
+METRICS_TEAM = "metrics_team"
+LOAD_HISTORY = "load_history"
 
 _TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
 
@@ -51,6 +53,7 @@ def _readings(stream: str) -> Table:
 
 _METRIC_COLUMNS = [("session", _TEXT), ("gateway", _TEXT), ("athlete", _TEXT), ("metric", _TEXT), ("label", _TEXT)]
 _METRIC_COLUMNS += [("value", _REAL), ("unit", _TEXT), ("coverage", _REAL), ("start_ns", _INT), ("end_ns", _INT)]
+_METRIC_COLUMNS += [("quality", _REAL)]
 _FEATURE_COLUMNS = [("session", _TEXT), ("athlete", _TEXT), ("time_ns", _INT), ("coverage", _REAL)]
 _FEATURE_COLUMNS += [(name, pa.float32()) for name, _ in ATHLETE_EFFORT.features]
 _FEATURE_COLUMNS += [("hr_bpm", _REAL), ("feature_hash", _TEXT)]
@@ -58,10 +61,18 @@ _SESSION_COLUMNS = [("session", _TEXT), ("gateway", _TEXT), ("start_ns", _INT), 
 _SESSION_COLUMNS += [("profiled", pa.bool_())]
 _PROFILE_COLUMNS = [("gateway", _TEXT), ("athlete", _TEXT), ("team", _INT), ("sex", _TEXT)]
 _PROFILE_COLUMNS += [("hr_rest_bpm", _REAL), ("hr_max_bpm", _REAL), ("time_ns", _INT)]
+_PROFILE_COLUMNS += [("hr_max_estimated", pa.bool_()), ("vt1_bpm", _REAL), ("vt2_bpm", _REAL), ("mass_kg", _REAL)]
+_PROFILE_COLUMNS += [("critical_power_w", _REAL), ("w_prime_j", _REAL), ("ftp_w", _REAL)]
+_PROFILE_COLUMNS += [("critical_speed_mps", _REAL), ("d_prime_m", _REAL), ("speed_edges_mps", pa.list_(_REAL))]
 _ALERT_COLUMNS = [("gateway", _TEXT), ("alert", _TEXT), ("athlete", _TEXT), ("rule", _TEXT), ("severity", _TEXT)]
 _ALERT_COLUMNS += [("why", _TEXT), ("started_ns", _INT), ("ended_ns", _INT), ("time_ns", _INT)]
 _GAP_COLUMNS = [("gateway", _TEXT), ("sensor", _TEXT), ("stream", _TEXT), ("from_ns", _INT), ("to_ns", _INT)]
 _GAP_COLUMNS += [("count", _INT), ("reason", _TEXT)]
+_TEAM_COLUMNS = [("session", _TEXT), ("gateway", _TEXT), ("team", _INT), ("metric", _TEXT), ("label", _TEXT)]
+_TEAM_COLUMNS += [("value", _REAL), ("unit", _TEXT), ("coverage", _REAL), ("quality", _REAL)]
+_TEAM_COLUMNS += [("start_ns", _INT), ("end_ns", _INT)]
+_HISTORY_COLUMNS = [("gateway", _TEXT), ("athlete", _TEXT), ("day", _TEXT), ("quantity", _TEXT), ("load", _REAL)]
+_HISTORY_COLUMNS += [("metric", _TEXT), ("label", _TEXT), ("value", _REAL), ("unit", _TEXT), ("coverage", _REAL)]
 _BATCH_COLUMNS = [("gateway", _TEXT), ("epoch", _TEXT), ("batch_seq", _INT), ("content", _TEXT), ("object", _TEXT)]
 _BATCH_COLUMNS += [("sha256", _TEXT)]
 
@@ -75,6 +86,8 @@ TABLES: dict[str, Table] = {
         Table(name=PROFILES, schema=pa.schema(_PROFILE_COLUMNS), partition="gateway", replaced=True),
         Table(name=ALERTS, schema=pa.schema(_ALERT_COLUMNS), partition="gateway", replaced=True),
         Table(name=GAPS, schema=pa.schema(_GAP_COLUMNS), partition="gateway", replaced=True),
+        Table(name=METRICS_TEAM, schema=pa.schema(_TEAM_COLUMNS), partition="session", replaced=True),
+        Table(name=LOAD_HISTORY, schema=pa.schema(_HISTORY_COLUMNS), partition="gateway", replaced=True),
         Table(name=DEAD_LETTER, schema=pa.schema([*_BATCH_COLUMNS, ("reason", _TEXT), ("run", _INT)])),
         Table(
             name=OBJECTS,

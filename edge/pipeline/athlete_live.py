@@ -4,13 +4,15 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from edge.messages import Cause, Tile
+from edge.messages import Cause, MetricNow, Tile
 from shared.clock import NS_PER_S
 from shared.features import athlete as effort
 from shared.metrics.base import Profile
-from shared.metrics.heart import zone_of
-from shared.metrics.motion import HIGH_SPEED_BAND, MAX_SPEED_MPS, SPRINT_BAND
+from shared.metrics.heart import ZoneSeconds, zone_of
+from shared.metrics.motion import HIGH_SPEED_BAND, SPRINT_BAND, SpeedBandDistance
 from shared.metrics.registry import MetricTracker
+from shared.metrics.trace import MAX_SPEED_MPS
+from shared.metrics.trimp import BanisterTrimp
 from shared.readings import Quality, Readings
 from shared.windows import Window
 
@@ -76,18 +78,36 @@ class AthleteLive:
 
     def refresh_totals(self, until_ns: int) -> None:
         """Read the session totals; coverage is that of the streams that this athlete has."""
-        values = self.metrics.values(until_ns=until_ns)
-        zones, bands = values["hr_zone_seconds@1"], values["speed_band_distance@1"]
-        self.zone_s = [round(seconds, 1) for seconds in zones.values] if zones.coverage else None
+        zones, trimp, bands = (
+            value if value is not None and value.coverage else None
+            for value in (
+                self.metrics.value(metric.metric_id, until_ns=until_ns)
+                for metric in (ZoneSeconds, BanisterTrimp, SpeedBandDistance)
+            )
+        )
+        self.zone_s = None if zones is None else [round(seconds, 1) for seconds in zones.values]
         self.totals = {}
-        if zones.coverage:
-            self.totals["trimp"] = values["trimp_banister@1"].value
-        if bands.coverage:
+        if trimp is not None:
+            self.totals["trimp"] = trimp.value
+        if bands is not None:
             self.totals["distance_m"] = sum(bands.values)
             self.totals["high_speed_m"] = sum(bands.values[HIGH_SPEED_BAND:])
             self.totals["sprint_m"] = bands.values[SPRINT_BAND]
-        covered = [value.coverage for value in (zones, bands) if value.coverage]
+        covered = [value.coverage for value in (zones, bands) if value is not None]
         self.coverage = min(covered) if covered else None
+
+    def metrics_now(self, until_ns: int) -> list[MetricNow]:
+        """Return every metric of the session so far, null where a value cannot be said."""
+        return [
+            MetricNow(
+                metric=metric_id,
+                values=[None if math.isnan(one) or not value.coverage else one for one in value.values],
+                coverage=value.coverage,
+                quality=value.quality,
+                notes=list(value.notes),
+            )
+            for metric_id, value in self.metrics.values(until_ns=until_ns).items()
+        ]
 
     def fresh_heart_rate(self, now_ns: int) -> float | None:
         """Return the heart rate if it is not lost."""

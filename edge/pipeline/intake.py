@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 
 from edge.pipeline.device_time import DeviceTime, beat_times
+from edge.pipeline.losses import Losses
+from edge.pipeline.projection import PitchCalibration, with_positions
 from edge.pipeline.roster import Wearers
 from edge.pipeline.seen import Seen
 from edge.pipeline.validate import implausible
 from edge.sensors.base import About, Decoded, Rejected, Sensor
-from edge.sensors.registry import BY_CHANNEL
+from edge.sensors.registry import reader_of
 from shared.errors import ConfigError, DecodeError
 from shared.ids import SensorId, parse_sensor_id
 from shared.readings import NO_TIME, Clocks, Frame, Quality, Readings
 
 _IMPLAUSIBLE = np.uint8(Quality.IMPLAUSIBLE)
+# Far more than a squad's sensors.
+_MOST_MEMORIES = 4096
 # What every Bluetooth device may have does not say what it is.
 _SIDE_KINDS = ("battery", "device_information")
 
@@ -62,14 +66,19 @@ class _Batch:
 class Intake:
     """Turns batches of frames into blocks of readings and keeps the counts of each sensor."""
 
-    def __init__(self, wearers: Wearers, origin: str) -> None:
-        """`origin` names this run of the gateway: it counts the readings of devices that do not count."""
+    def __init__(self, wearers: Wearers, origin: str, calibration: PitchCalibration | None = None) -> None:
+        """`origin` names this run of the gateway: it counts the readings of devices that do not count.
+
+        With a `calibration` locations become positions on the pitch too.
+        """
         self._wearers = wearers
+        self._calibration = calibration
         self._origin = origin
         self._seen = Seen()
         self._memories: dict[tuple[SensorId, str], Any] = {}
         self._next: dict[tuple[SensorId, str], int] = defaultdict(int)
         self.counts: dict[SensorId, SensorCounts] = {}
+        self.losses = Losses()
 
     def remember(self, blocks: Sequence[Readings]) -> None:
         """Learn what is stored already, so that a redelivery after a restart is known."""
@@ -87,32 +96,34 @@ class Intake:
             except DecodeError as exc:
                 rejected.append(Rejected(frame=frame, reason=exc.reason))
         keys = list(batch.keys)
-        return [block for stream, part in batch.parts.items() for block in self._blocks(stream, part, keys)], rejected
+        blocks = [block for stream, part in batch.parts.items() for block in self._blocks(stream, part, keys)]
+        return with_positions(blocks, self._calibration), rejected
 
     def _decode(self, frame: Frame, batch: _Batch) -> None:
-        sensor = BY_CHANNEL.get(frame.channel)
+        sensor = reader_of(frame.channel)
         if sensor is None:
             raise DecodeError("unknown channel")
         if not sensor.names_devices and not self._wearers.is_known(frame.sensor):
             raise DecodeError("unknown device")
         parts = self._said(sensor, frame)
-        new = True
-        strangers = 0
+        repeated: dict[SensorId, bool] = {}
+        strangers = False
         for part in parts:
             device = frame.sensor if part.sensor is None else _named(part.sensor)
-            if part.sensor is not None and not self._wearers.is_known(device):
-                strangers += 1
+            if sensor.names_devices and not self._wearers.is_known(device):
+                strangers = True
                 continue
             counts = self._counts(device, sensor.name)
-            if part.sensor is not None:
+            if sensor.names_devices and device not in repeated:
                 counts.frames += 1
                 counts.last_ns = frame.received.utc_ns
+            repeated.setdefault(device, False)
             if isinstance(part, About):
                 counts.about.update(part.facts)
             else:
-                new &= self._gather(device, frame, part, batch)
-        if not sensor.names_devices:
-            self.counts[frame.sensor].duplicates += not new
+                repeated[device] |= not self._gather(device, frame, part, batch)
+        for device, again in repeated.items():
+            self.counts[device].duplicates += again
         if strangers:
             raise DecodeError("unknown device")
 
@@ -124,6 +135,8 @@ class Intake:
         key = (frame.sensor, sensor.name)
         if key not in self._memories:
             self._memories[key] = sensor.start()
+            while len(self._memories) > _MOST_MEMORIES:  # names of strangers, made up by whoever publishes
+                del self._memories[next(iter(self._memories))]
         try:
             parts = sensor.decode(frame.channel, frame.body, self._memories[key])
         except DecodeError:
@@ -152,6 +165,7 @@ class Intake:
             origin, first = decoded.origin, decoded.sequence
             if not self._seen.add(device, stream, origin, first):
                 return False
+            self.losses.add(device, stream, origin, first, count, frame.received.mono_ns)
         part = batch.parts.get(stream)
         if part is None:
             part = batch.parts[stream] = _Part()
@@ -161,7 +175,9 @@ class Intake:
         device_ns, last_ns = NO_TIME, received.utc_ns
         if decoded.device_ns is not None:
             device_ns = decoded.device_ns
-            last_ns, corrected = self.counts[device].time.place(device_ns, decoded.clock, received)
+            last_ns, corrected = self.counts[device].time.place(
+                device_ns, decoded.clock, received, origin=decoded.origin, sequence=decoded.sequence
+            )
             quality |= corrected
         part.rows += decoded.rows
         if count == 1:
@@ -210,11 +226,10 @@ class Intake:
                 time_ns=times[start:end],
                 values=values[start:end],
                 quality=quality[start:end],
-                athlete=self._wearers.wearer(sensor, int(times[start])),
                 clocks=Clocks(boot=boot, device_ns=device_ns[start:end], mono_ns=mono_ns[start:end]),
             )
             self.counts[sensor].implausible += int(np.count_nonzero(block.quality & _IMPLAUSIBLE))
-            blocks.append(block)
+            blocks += self._wearers.worn(block)
         return blocks
 
 

@@ -1,5 +1,6 @@
 """The live path: blocks of readings in, tiles, map and alerts out, models in between."""
 
+import math
 import secrets
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,11 +10,12 @@ import numpy as np
 
 from edge.inference.runner import Runner
 from edge.messages import Alert as AlertMessage
-from edge.messages import Dot, Tile
+from edge.messages import AthleteMetrics, Dot, TeamNow, Tile
 from edge.pipeline import alerts
 from edge.pipeline.alerts import VARIABLES, RuleState
 from edge.pipeline.athlete_live import AthleteLive
 from edge.pipeline.roster import Wearers
+from edge.pipeline.team_live import teams_now
 from edge.settings import AlertRule, SessionSettings
 from shared.alerts import Alert, Severity
 from shared.batch import MetricSummary
@@ -22,6 +24,7 @@ from shared.features import athlete as effort
 from shared.features.athlete import ATHLETE_EFFORT
 from shared.features.team import BALL_TEAM, RATE_HZ, TeamHistory
 from shared.ids import BALL, AthleteId
+from shared.metrics.pitch_control import Pitch
 from shared.readings import Readings
 from shared.windows import Windower, merge
 
@@ -30,6 +33,8 @@ TRAJECTORY = "trajectory"
 _MIN_COVERAGE = 0.8
 # Every second step of the forecast is shown: ten dots draw the path as well as twenty.
 _SHOWN_EVERY = 2
+# As long as a dot on the map counts as where its player is.
+_TEAM_FRESH_NS = 3 * NS_PER_S
 AHEAD_STEP_S = _SHOWN_EVERY / RATE_HZ
 
 
@@ -46,6 +51,7 @@ class Live:
         self._clock = clock
         self._profiles = wearers.profiles()
         self._plan_m = session.planned_distance_m
+        self._pitch = Pitch(length_m=session.pitch_length_m, width_m=session.pitch_width_m)
         self._teams = {**{AthleteId(a.athlete): a.team for a in wearers.roster.athletes}, BALL: BALL_TEAM}
         self._late_before = 0
         self._active: dict[tuple[str, AthleteId], Alert] = {}
@@ -160,6 +166,13 @@ class Live:
             )
         return dots
 
+    def teams(self) -> list[TeamNow]:
+        """Once a second: return both teams' metrics, nothing while no positions come."""
+        graph = self._team.graph()
+        if graph is None or self._clock.utc_ns() - graph.time_ns > _TEAM_FRESH_NS:
+            return []
+        return teams_now(graph, self._pitch)
+
     def watch_rules(self) -> list[Alert]:
         """Once a second: return the alerts that began or ended."""
         now_ns = self._clock.utc_ns()
@@ -204,14 +217,24 @@ class Live:
             MetricSummary(
                 athlete=athlete,
                 metric=metric,
-                values=[round(v, 3) for v in value.values],
+                values=[None if math.isnan(v) else round(v, 3) for v in value.values],
                 coverage=round(value.coverage, 4),
                 time_ns=now_ns,
+                quality=round(value.quality, 4),
             )
             for athlete, live in self.athletes.items()
             for metric, value in live.metrics.values(until_ns=now_ns - self._windower.delay_ns).items()
             if value.coverage
         ]
+
+    def metrics_of(self, athlete: AthleteId) -> AthleteMetrics | None:
+        """Return every metric of one athlete's session, None of one whom the roster does not name."""
+        live = self.athletes.get(athlete)
+        if live is None:
+            return None
+        now_ns = self._clock.utc_ns()
+        metrics = live.metrics_now(now_ns - self._windower.delay_ns)
+        return AthleteMetrics(athlete=athlete, sent_ns=now_ns, metrics=metrics)
 
     def _apply(self, rule: AlertRule, live: AthleteLive, change: alerts.Change, now_ns: int) -> Alert:
         athlete = live.profile.athlete

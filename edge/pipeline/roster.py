@@ -1,13 +1,19 @@
-"""Who wears which sensor, at a time."""
+"""Who wears which sensor, at a time; a sensor may change hands while a session runs."""
 
+import os
 import re
 from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
 
 import msgspec
+import numpy as np
 
-from shared.ids import AthleteId, SensorId
+from shared.errors import StoreError
+from shared.ids import BALL, AthleteId, SensorId
 from shared.metrics.base import Profile
-from shared.roster import Roster, profile_of
+from shared.readings import Readings, select
+from shared.roster import Assignment, Roster, profile_of, write_roster
 
 # A Bluetooth address, or the UUID that macOS gives in its place: people write both in either case. Names of tags differ
 # by case.
@@ -18,22 +24,33 @@ class Wearers:
     """Looks up a roster; assignments hold from their time until the sensor's next one."""
 
     def __init__(self, roster: Roster) -> None:
+        self._history: dict[SensorId, list[tuple[int, AthleteId | None]]] = defaultdict(list)
+        self._athletes = {AthleteId(athlete.athlete) for athlete in roster.athletes} | {BALL}
         self._roster = msgspec.structs.replace(
             roster,
-            assignments=[msgspec.structs.replace(a, sensor=_as_heard(a.sensor)) for a in roster.assignments],
+            assignments=[msgspec.structs.replace(a, sensor=as_heard(a.sensor)) for a in roster.assignments],
         )
-        self._history: dict[SensorId, list[tuple[int, AthleteId]]] = defaultdict(list)
         for assignment in sorted(self._roster.assignments, key=lambda a: a.from_ns):
-            self._history[SensorId(assignment.sensor)].append((assignment.from_ns, AthleteId(assignment.athlete)))
+            athlete = None if assignment.athlete is None else AthleteId(assignment.athlete)
+            self._history[SensorId(assignment.sensor)].append((assignment.from_ns, athlete))
 
     @property
     def roster(self) -> Roster:
-        """The roster as read, Bluetooth addresses in capitals as the radio reports them."""
+        """The roster as it stands, Bluetooth addresses in capitals as the radio reports them."""
         return self._roster
 
+    def has_athlete(self, athlete: AthleteId) -> bool:
+        """Return whether the roster names this athlete, or it is the ball."""
+        return athlete in self._athletes
+
     def is_known(self, sensor: SensorId) -> bool:
-        """Return whether anybody wears this sensor."""
+        """Return whether anybody wears this sensor, or has worn it."""
         return sensor in self._history
+
+    def is_worn(self, sensor: SensorId) -> bool:
+        """Return whether somebody wears this sensor now: it was not taken off last."""
+        history = self._history.get(sensor)
+        return history is not None and history[-1][1] is not None
 
     def wearer(self, sensor: SensorId, time_ns: int) -> AthleteId | None:
         """Return who wore the sensor at a time, or None."""
@@ -44,10 +61,63 @@ class Wearers:
             worn = athlete
         return worn
 
+    def worn(self, block: Readings) -> list[Readings]:
+        """Return a block with its wearer, in parts where the sensor changed hands between its readings."""
+        changes = [from_ns for from_ns, _ in self._history.get(block.sensor, ())]
+        if len(changes) < 2 or len(block) == 1:
+            return [replace(block, athlete=self.wearer(block.sensor, int(block.time_ns[0])))]
+        spans = np.searchsorted(np.array(changes, np.int64), block.time_ns, side="right")
+        return [
+            replace(part, athlete=self.wearer(block.sensor, int(part.time_ns[0])))
+            for part in (select(block, spans == span) for span in np.unique(spans).tolist())
+        ]
+
+    def assign(self, sensor: SensorId, athlete: AthleteId | None, now_ns: int) -> SensorId:
+        """Let `athlete` wear `sensor` from now on (None takes it off); return the sensor's id as the radio says it.
+
+        What was measured before stays its former wearer's, also when it arrives later.
+        """
+        heard = SensorId(as_heard(sensor))
+        history = self._history[heard]
+        # A clock that was set back must not let an older change win.
+        from_ns = max(now_ns, history[-1][0]) if history else now_ns
+        history.append((from_ns, athlete))
+        assignments = [*self._roster.assignments, Assignment(sensor=heard, athlete=athlete, from_ns=from_ns)]
+        self._roster = msgspec.structs.replace(self._roster, assignments=assignments)
+        return heard
+
     def profiles(self) -> dict[AthleteId, Profile]:
         """Return what the metrics need to know of each athlete."""
         return {AthleteId(a.athlete): profile_of(a, self._roster) for a in self._roster.athletes}
 
 
-def _as_heard(sensor: str) -> str:
+def keep_roster(roster: Roster, path: Path) -> None:
+    """Write a roster file whole or not at all, so that a power cut leaves the old one or the new one.
+
+    Raises: StoreError when it cannot be written.
+    """
+    draft = path.with_name(f"{path.name}.new")
+    try:
+        write_roster(roster, draft)
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        draft.replace(path)
+        _sync_folder(path.parent)
+    except OSError as exc:
+        raise StoreError(f"{path}: {exc.strerror or exc}") from exc
+
+
+def as_heard(sensor: str) -> str:
+    """Return a sensor's id as its radio reports it: Bluetooth addresses in capitals."""
     return sensor.upper() if _ADDRESS.fullmatch(sensor) else sensor
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in a folder outlast a power cut, where folders can be synced."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -112,7 +112,7 @@ class Storing:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0):  # only what has come already
                     self._held.append(self._decode(source, await source.receive()))
-        if self._held:
+        if self._held or self._gaps:
             try:
                 await self._write()
             except StoreError as exc:
@@ -159,6 +159,10 @@ class Storing:
                 )
             )
         dropped.clear()
+
+    def record_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Take what a source knows to be missing; it is stored with the next commit."""
+        self._gaps += gaps
 
     async def _write(self) -> None:
         held = self._held

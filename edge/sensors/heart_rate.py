@@ -1,9 +1,9 @@
-"""Bluetooth heart-rate straps: Heart Rate Measurement 0x2A37 (Heart Rate Service 1.0, §3.1)."""
+"""Bluetooth heart-rate straps: 0x2A37 (Heart Rate Service 1.0, §3.1) and Body Sensor Location 0x2A38 (§3.2)."""
 
 import math
 import struct
 
-from edge.sensors.base import Decoded
+from edge.sensors.base import About, Decoded
 from shared.errors import DecodeError
 from shared.readings import Quality
 
@@ -12,15 +12,36 @@ _FLAG_CONTACT = 0x02
 _FLAG_CONTACT_SUPPORTED = 0x04
 _FLAG_ENERGY = 0x08
 _FLAG_RR = 0x10
+_FLAGS = 0x1F
 # RR intervals are in units of 1/1024 s.
 _RR_UNIT_MS = 1000 / 1024
+_LOCATIONS = ("other", "chest", "wrist", "finger", "hand", "ear lobe", "foot")
+_GOOD, _TRAILING, _NO_CONTACT = int(Quality.GOOD), int(Quality.TRAILING_BYTES), int(Quality.NO_CONTACT)
+
+
+def _fixed(flags: int) -> struct.Struct:
+    return struct.Struct("<x" + ("H" if flags & _FLAG_UINT16 else "B") + ("H" if flags & _FLAG_ENERGY else ""))
+
+
+def _contact(flags: int) -> float:
+    """Return the contact, which the flags give only where the device supports it."""
+    return float(bool(flags & _FLAG_CONTACT)) if flags & _FLAG_CONTACT_SUPPORTED else math.nan
+
+
+# Compiled once for each combination of flags: the fields before the intervals, their length, and the contact.
+_FIXED = tuple(_fixed(flags) for flags in range(_FLAGS + 1))
+_LENGTH = tuple(layout.size for layout in _FIXED)
+_CONTACT = tuple(_contact(flags) for flags in range(_FLAGS + 1))
+# No ATT value is longer.
+_MAX_BYTES = 512
+_INTERVALS = tuple(struct.Struct(f"<{count}H") for count in range(256))
 
 
 class HeartRateStrap:
-    """Heart rate with contact, energy and RR intervals."""
+    """Heart rate with contact, energy and RR intervals, and where the strap is worn."""
 
     name = "heart_strap"
-    channels = ("2a37",)
+    channels = ("2a37", "2a38")
     services = ("180d",)
     topics: tuple[tuple[str, str], ...] = ()
     names_devices = False
@@ -28,35 +49,40 @@ class HeartRateStrap:
     def start(self) -> None:
         """Return nothing: every frame stands alone."""
 
-    def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
+    def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded | About, ...]:  # noqa: ARG002
         """Return one heart-rate row, and the RR intervals oldest first, if any.
 
         A byte left over after the last field is kept as a flag; a field that is announced and not there is an error.
         """
-        flags, offset = _take("<B", body, 0)
-        bpm, offset = _take("<H" if flags & _FLAG_UINT16 else "<B", body, offset)
-        # The contact bit means something only where the device supports it.
-        contact = float(bool(flags & _FLAG_CONTACT)) if flags & _FLAG_CONTACT_SUPPORTED else math.nan
-        energy_kj = math.nan
+        if channel == "2a38":
+            return (_location(body),)
+        length = len(body)
+        flags = body[0] & _FLAGS if length else 0
+        offset = _LENGTH[flags]
+        if length < offset or length > _MAX_BYTES:
+            raise DecodeError("frame is not as long as its flags say", offset=length)
+        contact = _CONTACT[flags]
+        quality = _NO_CONTACT if contact == 0.0 else _GOOD
         if flags & _FLAG_ENERGY:
-            energy, offset = _take("<H", body, offset)
-            energy_kj = float(energy)
-        intervals: tuple[float, ...] = ()
-        if flags & _FLAG_RR:
-            count = (len(body) - offset) // 2
-            intervals = tuple(raw * _RR_UNIT_MS for raw in struct.unpack_from(f"<{count}H", body, offset))
-            offset += 2 * count
-        quality = Quality.TRAILING_BYTES if offset != len(body) else Quality.GOOD
-        if contact == 0.0:
-            quality |= Quality.NO_CONTACT
-        heart_rate = Decoded(stream="heart_rate", rows=((float(bpm), contact, energy_kj),), quality=quality)
-        if not intervals:
-            return (heart_rate,)
-        return heart_rate, Decoded(stream="rr", rows=tuple((ms,) for ms in intervals), quality=quality)
+            bpm, energy = _FIXED[flags].unpack_from(body)
+            row = (float(bpm), contact, float(energy))
+        else:
+            row = (float(_FIXED[flags].unpack_from(body)[0]), contact, math.nan)
+        if not flags & _FLAG_RR or length - offset < 2:
+            if length > offset:
+                quality |= _TRAILING
+            return (Decoded(stream="heart_rate", rows=(row,), quality=quality),)
+        count = (length - offset) >> 1
+        if length != offset + 2 * count:
+            quality |= _TRAILING
+        intervals = tuple([(raw * _RR_UNIT_MS,) for raw in _INTERVALS[count].unpack_from(body, offset)])
+        return (
+            Decoded(stream="heart_rate", rows=(row,), quality=quality),
+            Decoded(stream="rr", rows=intervals, quality=quality),
+        )
 
 
-def _take(layout: str, body: bytes, offset: int) -> tuple[int, int]:
-    end = offset + struct.calcsize(layout)
-    if end > len(body):
-        raise DecodeError("frame is shorter than its flags say", offset=offset)
-    return struct.unpack_from(layout, body, offset)[0], end
+def _location(body: bytes) -> About:
+    if len(body) != 1 or body[0] >= len(_LOCATIONS):
+        raise DecodeError("not one of the body's sensor locations")
+    return About(facts=(("location", _LOCATIONS[body[0]]),))

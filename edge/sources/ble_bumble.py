@@ -18,19 +18,16 @@ from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakDeviceNotFoundError, BleakError
 from bleak.uuids import normalize_uuid_str
 from bumble.att import ATT_Error
-from bumble.core import UUID, AdvertisingData, BaseBumbleError, PhysicalTransport
-from bumble.device import Advertisement, Connection, Device, Peer
+from bumble.core import UUID, BaseBumbleError, PhysicalTransport
+from bumble.device import Connection, Device, Peer
 from bumble.gatt import Characteristic
-from bumble.hci import Address
+from bumble.hci import Address, AddressType
 from bumble.host import Host
 from bumble.transport import open_transport
+from bumble.transport.common import TransportSink, TransportSource
 
-_UUID_LISTS = (
-    AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
-    AdvertisingData.INCOMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
-    AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS,
-    AdvertisingData.INCOMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS,
-)
+from edge.sources.ble_reports import Report, is_reports, read_fields, read_reports
+
 _PROPERTIES: dict[Characteristic.Properties, CharacteristicPropertyName] = {
     Characteristic.Properties.READ: "read",
     Characteristic.Properties.WRITE_WITHOUT_RESPONSE: "write-without-response",
@@ -40,14 +37,15 @@ _PROPERTIES: dict[Characteristic.Properties, CharacteristicPropertyName] = {
 }
 # The largest ATT packet that fits one data-length-extended link-layer packet (251 bytes less L2CAP's 4).
 _MTU = 247
-_CENTRAL = "F0:F0:F0:F0:F0:F0"
+_MAX_HEARD = 512
 
 
 class BumbleRadio:
     """One adapter. `lost` is done when the transport's other end has gone."""
 
-    def __init__(self, central: Device, lost: "asyncio.Future[None]") -> None:
+    def __init__(self, central: Device, host: "_Host", lost: "asyncio.Future[None]") -> None:
         self.central = central
+        self.host = host
         self.lost = lost
         # A controller makes one connection at a time (Core 5.4 Vol 4 Part E 7.8.12: Command Disallowed).
         self.connecting = asyncio.Lock()
@@ -66,22 +64,37 @@ async def open_radio(transport_name: str) -> AsyncIterator[BumbleRadio]:
     except (OSError, ValueError, BaseBumbleError) as exc:
         raise BleakError(f"adapter {transport_name}: {exc}") from exc
     async with transport:
-        central = Device(name="sideline", address=Address(_CENTRAL), host=Host(transport.source, transport.sink))
+        # Two adapters of one gateway must not share an address, or a sensor could not tell them apart.
+        address = Address.generate_static_address()
+        host = _Host(transport.source, transport.sink)
+        central = Device(name="sideline", address=address, host=host)
         try:
             async with asyncio.timeout(5.0):
                 await central.power_on()
         except (TimeoutError, BaseBumbleError) as exc:
             raise BleakError(f"adapter {transport_name} does not answer") from exc
-        yield BumbleRadio(central, transport.source.terminated)
+        yield BumbleRadio(central, host, transport.source.terminated)
 
 
 def _uuid(uuid: UUID) -> str:
     return normalize_uuid_str(uuid.to_hex_str("-").lower() if len(uuid.uuid_bytes) == 16 else uuid.to_hex_str().lower())
 
 
-def _advertised(fields: AdvertisingData) -> list[str]:
-    groups = [group for kind in _UUID_LISTS for group in fields.get_all(kind) or []]
-    return [_uuid(uuid) for group in groups if isinstance(group, list) for uuid in group]
+class _Host(Host):
+    """A host whose advertising reports go to the scanners at once; bumble reads everything else."""
+
+    def __init__(self, source: TransportSource, sink: TransportSink) -> None:
+        self.report_listeners: list[Callable[[Report], None]] = []
+        super().__init__(source, sink)
+
+    def on_packet(self, packet: bytes) -> None:
+        """Take one HCI packet."""
+        if not is_reports(packet):
+            super().on_packet(packet)
+            return
+        for report in read_reports(packet):
+            for listener in self.report_listeners:
+                listener(report)
 
 
 class _Scanner(BaseBleakScanner):
@@ -95,37 +108,45 @@ class _Scanner(BaseBleakScanner):
         **_options: Any,
     ) -> None:
         super().__init__(detection_callback, service_uuids)
+        self._bodies: dict[bytes, list[bytes]] = {}
+        """By address, the latest heard last: its advertisement, and what it answers to a scan."""
 
-    def _on_advertisement(self, advertisement: Advertisement) -> None:
-        fields = advertisement.data
-        uuids = _advertised(fields)
-        if not self.is_allowed_uuid(uuids):
+    def _on_report(self, report: Report) -> None:
+        bodies = self._bodies.pop(report.address, None) or [b"", b""]
+        self._bodies[report.address] = bodies
+        if len(self._bodies) > _MAX_HEARD:
+            del self._bodies[next(iter(self._bodies))]
+        bodies[report.is_response] = report.body
+        if report.is_response:
+            return  # told with the next advertisement
+        fields = read_fields(b"".join(bodies))
+        if not self.is_allowed_uuid(fields.services):
             return
-        name = fields.get(AdvertisingData.COMPLETE_LOCAL_NAME) or fields.get(AdvertisingData.SHORTENED_LOCAL_NAME)
-        makers = dict(fields.get_all(AdvertisingData.MANUFACTURER_SPECIFIC_DATA) or [])
         found = AdvertisementData(
-            local_name=name,
-            manufacturer_data=makers,
+            local_name=fields.name,
+            manufacturer_data=fields.companies,
             service_data={},
-            service_uuids=uuids,
-            tx_power=fields.get(AdvertisingData.TX_POWER_LEVEL),
-            rssi=advertisement.rssi,
-            platform_data=(advertisement,),
+            service_uuids=fields.services,
+            tx_power=fields.tx_power_dbm,
+            rssi=report.rssi_dbm,
+            platform_data=(report,),
         )
-        address = advertisement.address.to_string(with_type_qualifier=False)
-        device = self.create_or_update_device(address, address, name, advertisement.address, found)
+        address = report.address[::-1].hex(":").upper()
+        target = Address(report.address, AddressType(report.address_type))
+        device = self.create_or_update_device(address, address, fields.name, target, found)
         self.call_detection_callbacks(device, found)
 
     async def start(self) -> None:
         self.seen_devices = {}
-        central = self.radio.central
-        central.on("advertisement", self._on_advertisement)
-        if not central.scanning:
-            await central.start_scanning(active=True, filter_duplicates=False)
+        self._bodies = {}
+        self.radio.host.report_listeners.append(self._on_report)
+        if not self.radio.central.scanning:
+            await self.radio.central.start_scanning(active=True, filter_duplicates=False)
 
     async def stop(self) -> None:
+        with contextlib.suppress(ValueError):
+            self.radio.host.report_listeners.remove(self._on_report)
         central = self.radio.central
-        central.remove_listener("advertisement", self._on_advertisement)
         if central.scanning and not self.radio.lost.done():
             with contextlib.suppress(BaseBumbleError, TimeoutError):
                 async with asyncio.timeout(1.0):

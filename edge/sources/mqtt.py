@@ -3,6 +3,9 @@
 aiomqtt keeps the connection; paho, inside it, hands over messages and takes acknowledgements. The session is
 persistent: what was not acknowledged before a crash or a lost link, the broker delivers again. How much may be
 unacknowledged at once is the broker's in-flight window (mosquitto `max_inflight_messages`), which bounds our memory.
+
+A retained message (MQTT 3.1.1 §3.3.1.3) is the last of its topic, sent again on every subscription, at a time that
+nobody knows: it is left out and counted, unless the device numbers its readings, so that a second one is known.
 """
 
 import asyncio
@@ -19,9 +22,9 @@ import aiomqtt
 from edge.links import Link, LinkStatus
 from edge.settings import MqttSettings
 from edge.sources.base import Delivery
+from edge.sources.mqtt_topics import Topics
 from shared.clock import Clock, stamp
 from shared.errors import ConfigError
-from shared.ids import parse_sensor_id
 from shared.log import get_logger
 from shared.readings import Frame
 from shared.retry import Backoff
@@ -40,12 +43,14 @@ class _Ticket:
 
 
 class MqttSource:
-    """Position tags behind a broker."""
+    """Everything that publishes through a broker; `retained` counts the retained messages that were left out."""
 
     name = "mqtt"
 
     def __init__(self, settings: MqttSettings, client_id: str, clock: Clock) -> None:
+        """Raises: ConfigError for topics, files or secrets that cannot be used."""
         self._settings = settings
+        self._topics = Topics(settings.topics)
         self._client_id = client_id
         self._clock = clock
         self._tls = _tls_context(settings)
@@ -54,6 +59,7 @@ class MqttSource:
         self._filled = asyncio.Event()
         self._client: aiomqtt.Client | None = None
         self._connection = 0
+        self.retained = 0
         self._link = Link("broker", "broker is not reachable", _log, clock)
 
     @property
@@ -69,8 +75,8 @@ class MqttSource:
             try:
                 async with self._connect() as client:
                     self._client = client
-                    for topic in self._settings.topics:
-                        await client.subscribe(topic, qos=1)
+                    for topic_filter in self._topics.filters:
+                        await client.subscribe(topic_filter, qos=1)
                     _stop_if_cancelled()
                     attempt = 0
                     self._link.answered()
@@ -117,20 +123,27 @@ class MqttSource:
         paho.manual_ack_set(True)
 
         def on_message(_client: Any, _userdata: Any, message: Any) -> None:
-            self._take(connection, message.topic, message.payload, message.mid, message.qos)
+            self._take(_Ticket(connection, message.mid, message.qos), message)
 
         # Straight from paho: aiomqtt's own iterator costs a task per message.
         paho.on_message = on_message
         return client
 
-    def _take(self, connection: int, topic: str, body: bytes, mid: int, qos: int) -> None:
-        words = topic.split("/")
+    def _take(self, ticket: _Ticket, message: Any) -> None:
         try:
-            sensor = parse_sensor_id(words[-2] if len(words) > 1 else topic)
-        except ConfigError:
-            sensor = parse_sensor_id("unnamed")
-        frame = Frame(sensor=sensor, channel=words[-1], body=body, received=stamp(self._clock))
-        self._arrived.append(Delivery(frame=frame, ticket=_Ticket(connection, mid, qos)))
+            topic: str = message.topic
+        except UnicodeDecodeError:  # §1.5.3 forbids it; not every broker looks
+            topic = ""
+        sensor, route = self._topics.find(topic)
+        if message.retain and route is not None and not route.counts_itself:
+            self.retained += 1
+            _log.debug("retained message left out", count=self.retained)
+            if self._client is not None:
+                self._client._client.ack(ticket.mid, ticket.qos)  # noqa: SLF001  see acknowledge
+            return
+        channel = f"topic:{topic[:128]}" if route is None else route.channel
+        frame = Frame(sensor=sensor, channel=channel, body=message.payload, received=stamp(self._clock))
+        self._arrived.append(Delivery(frame=frame, ticket=ticket))
         self._filled.set()
 
 

@@ -55,7 +55,9 @@ def open_reader(path: Path) -> sqlite3.Connection:
         raise translated(exc) from exc
     if found != newest:
         connection.close()
-        raise StoreError(f"{path}: the database has schema {found}, this program reads {newest}: start the gateway once")
+        raise StoreError(
+            f"{path}: the database has schema {found}, this program reads {newest}: start the gateway once"
+        )
     return connection
 
 

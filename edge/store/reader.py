@@ -1,7 +1,8 @@
 """Reads the journal from outside the gateway, while it runs or not; writes nothing."""
 
 import sqlite3
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -55,16 +56,17 @@ class JournalReader:
         first: int = 1,
         from_ns: int | None = None,
         to_ns: int | None = None,
-        athletes: Set[AthleteId] = frozenset(),
+        athletes: AbstractSet[AthleteId] = frozenset(),
         imported: bool,
     ) -> Iterator[tuple[int, list[Readings]]]:
         """Yield, chunk by chunk from number `first` on, its number and its readings in [from_ns, to_ns).
 
-        `athletes` are the ones asked for, all when there are none; `imported` includes readings out of files.
+        `athletes` are the ones asked for, all when there are none; `imported` includes readings out of files. What is
+        stored after the first step is left out.
         Raises: StoreError.
         """
-        position = first - 1
-        while True:
+        position, newest = first - 1, self.chunks()
+        while position < newest:
             try:
                 chunks = list(read_chunks(self._connection, position, _STEP_CHUNKS, imported=imported))
             except sqlite3.Error as exc:
@@ -72,6 +74,8 @@ class JournalReader:
             if not chunks:
                 return
             for row, blocks in chunks:
+                if row > newest:
+                    return
                 wanted = [block for block in blocks if not athletes or block.athlete in athletes]
                 yield row, [part for block in wanted if len(part := _between(block, from_ns, to_ns))]
             position = chunks[-1][0]

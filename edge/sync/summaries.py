@@ -4,9 +4,10 @@ from edge.pipeline.live import Live
 from edge.pipeline.roster import Wearers
 from edge.settings import GatewaySettings
 from edge.store.journal import Journal
-from shared.batch import AlertSummary, GapSummary, ProfileSummary, SessionSummary
+from shared.batch import AlertSummary, GapSummary, SessionSummary, summary_of
 from shared.clock import Clock
 from shared.errors import StoreFull
+from shared.roster import profile_of
 
 
 class Summaries:
@@ -20,12 +21,9 @@ class Summaries:
         self._clock = clock
         self._sent_alerts: dict[str, int | None] = {}
         self._gap_position = 0
-        self._sent_metrics: list[tuple[str, str, list[float]]] = []
+        self._sent_metrics: list[tuple[str, str, list[float | None]]] = []
         self._profiles = [
-            ProfileSummary(
-                athlete=a.athlete, team=a.team, sex=a.sex, hr_rest_bpm=a.hr_rest_bpm, hr_max_bpm=a.hr_max_bpm
-            )
-            for a in wearers.roster.athletes
+            summary_of(profile_of(athlete, wearers.roster), athlete.team) for athlete in wearers.roster.athletes
         ]
 
     async def run(self) -> None:

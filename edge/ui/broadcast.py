@@ -88,7 +88,7 @@ class Broadcast:
             await self._clock.sleep(_TOGETHER_S)
 
     async def each_second(self) -> None:
-        """Totals, expected heart rates and alerts, until cancelled."""
+        """Totals, expected heart rates, alerts and team metrics, until cancelled."""
         while True:
             await self._clock.sleep(_SECOND_S)
             self._live.refresh()
@@ -97,6 +97,8 @@ class Broadcast:
             for alert in changes:
                 self._hub.alert(self._live.alert_message(alert))
             self._hub.tiles(self._live.take_changed())
+            if self._hub.clients and (teams := self._live.teams()):
+                self._hub.teams(teams)
             await self._store(changes)
 
     async def each_frame(self) -> None:

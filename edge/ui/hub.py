@@ -7,7 +7,20 @@ from typing import Protocol
 
 import msgspec
 
-from edge.messages import Alert, AlertPatch, Dot, Health, HealthPatch, MapPatch, Message, Tile, TilePatch
+from edge.messages import (
+    Alert,
+    AlertPatch,
+    AssignedPatch,
+    Dot,
+    Health,
+    HealthPatch,
+    MapPatch,
+    Message,
+    TeamNow,
+    TeamPatch,
+    Tile,
+    TilePatch,
+)
 from shared.clock import Clock
 
 # Tiles of one flush travel together; a coach's eye needs no more than this, a radio message waits no longer than this.
@@ -28,8 +41,10 @@ class Client:
 
     tiles: dict[str, Tile] = field(default_factory=dict)
     dots: list[Dot] | None = None
+    teams: list[TeamNow] | None = None
     health: Health | None = None
     alerts: list[Alert] = field(default_factory=list)
+    assigned: dict[str, str | None] = field(default_factory=dict)
     pending: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
 
@@ -59,6 +74,12 @@ class Hub:
             client.dots = dots
             client.pending.set()
 
+    def teams(self, teams: list[TeamNow]) -> None:
+        """Both teams' metrics changed."""
+        for client in self._clients:
+            client.teams = teams
+            client.pending.set()
+
     def health(self, health: Health) -> None:
         """The health page changed."""
         for client in self._clients:
@@ -70,6 +91,12 @@ class Hub:
         for client in self._clients:
             client.alerts.append(alert)
             del client.alerts[:-_ALERTS_KEPT]
+            client.pending.set()
+
+    def assigned(self, sensor: str, athlete: str | None) -> None:
+        """A sensor changed its wearer."""
+        for client in self._clients:
+            client.assigned[sensor] = athlete
             client.pending.set()
 
     def end(self) -> None:
@@ -103,9 +130,14 @@ class Hub:
             client.tiles = {}
         messages += [AlertPatch(sent_ns=sent_ns, alert=alert) for alert in client.alerts]
         client.alerts = []
+        messages += [AssignedPatch(sent_ns=sent_ns, sensor=s, athlete=a) for s, a in client.assigned.items()]
+        client.assigned = {}
         if client.dots is not None:
             messages.append(MapPatch(sent_ns=sent_ns, dots=client.dots))
             client.dots = None
+        if client.teams is not None:
+            messages.append(TeamPatch(sent_ns=sent_ns, teams=client.teams))
+            client.teams = None
         if client.health is not None:
             messages.append(HealthPatch(sent_ns=sent_ns, health=client.health))
             client.health = None

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
@@ -14,6 +13,9 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from edge.messages import Health, Seen, Snapshot
+from edge.ui.assignments import OnAssign, add_assignments
+from edge.ui.athlete_metrics import MetricsOf, add_athlete_metrics
+from edge.ui.auth import same_origin
 from edge.ui.hub import Hub
 
 TABLET = Path(__file__).parent.parent / "tablet" / "dist"
@@ -31,6 +33,8 @@ def create_app(
     snapshot: Callable[[], Awaitable[Snapshot]],
     health: Callable[[], Awaitable[Health]],
     on_seen: Callable[[str], None],
+    on_assign: OnAssign,
+    metrics_of: MetricsOf,
     local_only: bool = False,
     tablet: Path = TABLET,
 ) -> FastAPI:
@@ -43,7 +47,7 @@ def create_app(
 
     @app.websocket("/ws/live")
     async def live(socket: WebSocket) -> None:
-        if not _same_origin(socket):
+        if not same_origin(socket):
             await socket.close(code=_POLICY_VIOLATION)
             return
         await socket.accept()
@@ -70,6 +74,8 @@ def create_app(
     async def metrics() -> Response:
         return Response(prometheus_text(await health(), tablets=hub.clients), media_type="text/plain; version=0.0.4")
 
+    add_assignments(app, on_assign)
+    add_athlete_metrics(app, metrics_of)
     if (tablet / "index.html").is_file():
         app.mount("/", StaticFiles(directory=tablet, html=True), name="tablet")
     else:
@@ -111,12 +117,6 @@ async def _listen(socket: WebSocket, on_seen: Callable[[str], None]) -> None:
     with contextlib.suppress(WebSocketDisconnect):
         while True:
             _on_message(await socket.receive_text(), on_seen)
-
-
-def _same_origin(socket: WebSocket) -> bool:
-    """Return whether the page that connects came from this gateway; programs that are no browser send no origin."""
-    origin = socket.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
 
 
 def _on_message(text: str, on_seen: Callable[[str], None]) -> None:

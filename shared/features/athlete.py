@@ -12,7 +12,7 @@ import numpy as np
 from shared.clock import NS_PER_S
 from shared.features.base import FeatureRow, FeatureSet
 from shared.metrics.base import Profile
-from shared.metrics.motion import steps
+from shared.metrics.trace import steps
 from shared.readings import Quality
 from shared.windows import Window
 

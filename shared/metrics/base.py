@@ -4,12 +4,16 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from shared.ids import AthleteId
+from shared.quantities import STREAMS
 from shared.windows import Window
 
 S = TypeVar("S")
 
 # Men's football: high speed 19.8 km/h, sprint 25.2 km/h; below that the usual walk, jog and run bands.
 SPEED_EDGES_MPS = (0.0, 2.0, 4.0, 19.8 / 3.6, 25.2 / 3.6)
+
+SESSION_STREAMS = frozenset(STREAMS) - {"battery", "exertion"}
+"""Streams whose readings mean that the athlete trains; what is asked afterwards does not lengthen the session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,5 +105,8 @@ class Metric(Described, Protocol[S]):
     def update(self, state: S, window: Window) -> S:
         """Return the state after `window`."""
 
-    def value(self, state: S, *, until_ns: int | None = None) -> MetricValue:
-        """Return the value so far; time up to `until_ns` counts as elapsed."""
+    def value(self, state: S, *, from_ns: int | None = None, until_ns: int | None = None) -> MetricValue:
+        """Return the value so far; time from `from_ns` and up to `until_ns` counts as elapsed.
+
+        Without them it is the time from the metric's own first reading to its last.
+        """

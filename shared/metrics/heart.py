@@ -1,30 +1,21 @@
-"""Heart-rate metrics: time in zones and Banister's training impulse.
+"""Time in heart-rate zones, by share of HRmax and by share of heart-rate reserve."""
 
-A reading holds until the next one if that comes within 5 s; a longer gap counts one nominal second and the rest is left
-out and lowers the coverage. Readings that are implausible, missing or taken off the skin are left out.
-"""
-
-import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.clock import NS_PER_S
-from shared.metrics.base import MetricValue, Profile
-from shared.readings import Quality
-from shared.windows import Window
+from shared.metrics.base import Profile
+from shared.metrics.fold import Folded, FoldMetric
+from shared.metrics.held import HEART, HOLD_RULE, Held
 
-HOLD_S = 5.0
-NOMINAL_S = 1.0
 ZONE_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Lower edges of zones 1..5 as a share of HRmax; lo <= x < hi, the last is open, below the first is zone 0."""
-
-_UNUSABLE = np.uint8(Quality.IMPLAUSIBLE | Quality.NO_CONTACT)
-# Banister 1991 / Morton 1990: TRIMP = minutes * x * a * e^(b x), x = share of heart-rate reserve.
-_BANISTER = {"m": (0.64, 1.92), "f": (0.86, 1.67)}
+ZONES = ("z0", "z1", "z2", "z3", "z4", "z5")
+HEART_RULES = f"{HOLD_RULE}; readings off the skin or beyond 25..250 bpm are left out"
 _RESERVE_CEILING = 1.05
+_ESTIMATED = "HRmax is estimated from age, not tested"
+_OVER = "heart rate exceeded HRmax: HRmax needs an update"
 
 
 def zone_of(heart_rate_bpm: float, hr_max_bpm: float) -> int:
@@ -38,110 +29,99 @@ def reserve_share(heart_rate_bpm: NDArray[np.float64], profile: Profile) -> NDAr
     return np.clip(share, 0.0, _RESERVE_CEILING)
 
 
-def banister_rate(heart_rate_bpm: NDArray[np.float64], profile: Profile) -> NDArray[np.float64]:
-    """Return TRIMP per minute at each heart rate."""
-    a, b = _BANISTER[profile.sex]
-    share = reserve_share(heart_rate_bpm, profile)
-    return share * a * np.exp(b * share)
+def target_bpm(share: float, profile: Profile) -> float:
+    """Return the heart rate at a share of the reserve: rest + share · (max − rest) (Karvonen 1957)."""
+    return profile.hr_rest_bpm + share * (profile.hr_max_bpm - profile.hr_rest_bpm)
+
+
+def estimated_hr_max_bpm(age_years: float) -> float:
+    """Return 208 − 0.7 · age (Tanaka 2001); a profile that uses it says so in `hr_max_estimated`."""
+    return 208.0 - 0.7 * age_years
+
+
+def in_zones(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1 in the column of each share's zone, float64[n, 6]."""
+    # The small term keeps a share that equals an edge but for rounding in the zone above, as lo <= x says.
+    return np.eye(len(ZONES))[np.searchsorted(ZONE_EDGES, shares + 1e-12, side="right")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeartState:
-    """Sums so far, and the last reading, which still holds."""
+class HeartTotal:
+    """Sums by label, and the time over HRmax."""
 
-    profile: Profile
-    sums: tuple[float, ...]
-    covered_s: float = 0.0
-    first_ns: int | None = None
-    last_ns: int = 0
-    last_bpm: float = math.nan
+    sums: NDArray[np.float64]
+    over_s: float = 0.0
 
 
-class _HeartMetric(ABC):
-    """Sums `weigh(bpm) * seconds` over held readings."""
+class HeartSums(FoldMetric[Held, HeartTotal]):
+    """Sums `weigh(bpm) · seconds` over held readings."""
 
-    @abstractmethod
+    cut = HEART
+    streams = ("heart_rate",)
+    labels: tuple[str, ...]
+    rests_on_hr_max = True
+
     def weigh(self, heart_rate_bpm: NDArray[np.float64], profile: Profile) -> NDArray[np.float64]:
-        """Return what one second at each heart rate adds, float64[n, values]."""
+        """Return what one second at each heart rate adds, float64[n, labels]."""
+        raise NotImplementedError
 
-    def start(self, profile: Profile) -> HeartState:
-        """Return the state before any window."""
-        width = self.weigh(np.zeros(1), profile).shape[1]
-        return HeartState(profile=profile, sums=(0.0,) * width)
+    def begin(self, profile: Profile) -> HeartTotal:  # noqa: ARG002  nothing is nothing for everybody
+        """Return zeros."""
+        return HeartTotal(sums=np.zeros(len(self.labels)))
 
-    def update(self, state: HeartState, window: Window) -> HeartState:
-        """Return the state after `window`."""
-        first_ns = window.start_ns if state.first_ns is None else state.first_ns
-        block = window.streams.get("heart_rate")
-        if block is None:
-            return replace(state, first_ns=first_ns)
-        rates = block.column("heart_rate_bpm")
-        usable = ((block.quality & _UNUSABLE) == 0) & np.isfinite(rates)
-        times, rates = block.time_ns[usable], rates[usable]
-        if not len(times):
-            return replace(state, first_ns=first_ns)
-        if not math.isnan(state.last_bpm):
-            times = np.concatenate(([state.last_ns], times))
-            rates = np.concatenate(([state.last_bpm], rates))
-        gaps_s = np.diff(times) / NS_PER_S
-        seconds = np.where(gaps_s <= HOLD_S, np.maximum(gaps_s, 0.0), NOMINAL_S)
-        added = seconds @ self.weigh(rates[:-1], state.profile) if len(seconds) else np.zeros(len(state.sums))
-        return replace(
-            state,
-            sums=tuple(float(s) for s in np.add(state.sums, added)),
-            covered_s=state.covered_s + float(seconds.sum()),
-            first_ns=first_ns,
-            last_ns=int(times[-1]),
-            last_bpm=float(rates[-1]),
+    def add(self, total: HeartTotal, piece: Held, profile: Profile) -> HeartTotal:
+        """Return the sums with the piece's readings added."""
+        rates = piece.values[:, 0]
+        return HeartTotal(
+            sums=total.sums + piece.seconds @ self.weigh(rates, profile),
+            over_s=total.over_s + float(piece.seconds @ (rates > profile.hr_max_bpm)),
         )
 
-    def value(self, state: HeartState, *, until_ns: int | None = None) -> MetricValue:
-        """Return the sums with the last reading held for its nominal second."""
-        if state.first_ns is None or math.isnan(state.last_bpm):
-            return MetricValue(values=state.sums, coverage=0.0)
-        last = self.weigh(np.array([state.last_bpm]), state.profile)[0] * NOMINAL_S
-        end_ns = max(state.last_ns + round(NOMINAL_S * NS_PER_S), until_ns or 0)
-        elapsed_s = (end_ns - state.first_ns) / NS_PER_S
-        return MetricValue(
-            values=tuple(float(s) for s in np.add(state.sums, last)),
-            coverage=min(1.0, (state.covered_s + NOMINAL_S) / elapsed_s),
-        )
+    def tell(self, folded: Folded[Held, HeartTotal]) -> tuple[tuple[float, ...], tuple[str, ...]]:
+        """Return the sums, and what is to be known of the HRmax that they rest on."""
+        notes: list[str] = []
+        if folded.first_ns is not None and self.rests_on_hr_max:
+            notes += [_ESTIMATED] * folded.profile.hr_max_estimated + [_OVER] * (folded.total.over_s > 0)
+        return tuple(folded.total.sums.tolist()), tuple(notes)
+
+    def quality(self, folded: Folded[Held, HeartTotal]) -> float:
+        """Return the share of sound readings; none is while HRmax is estimated."""
+        return 0.0 if self.rests_on_hr_max and folded.profile.hr_max_estimated else super().quality(folded)
 
 
-class ZoneSeconds(_HeartMetric):
+class ZoneSeconds(HeartSums):
     """Seconds in zones 0..5 by share of HRmax."""
 
     metric_id = "hr_zone_seconds@1"
     title = "Time in heart-rate zones"
     decimals = 0
-    streams = ("heart_rate",)
-    needs: tuple[str, ...] = ()
-    rules = "a reading holds for 5 s at most; a longer gap counts one second and lowers the coverage"
+    needs = ("hr_max_bpm",)
+    rules = f"lo ≤ x < hi, the last zone is open, below half of HRmax is zone 0; {HEART_RULES}"
     source = "Edwards 1993"
     unit = "s"
-    labels = ("z0", "z1", "z2", "z3", "z4", "z5")
-    formula = "Σ Δt by HR/HRmax in [0, 0.5, 0.6, 0.7, 0.8, 0.9, ∞); lo ≤ x < hi"
+    labels = ZONES
+    formula = "Σ Δt by HR/HRmax in [0, 0.5, 0.6, 0.7, 0.8, 0.9, ∞)"
 
     def weigh(self, heart_rate_bpm: NDArray[np.float64], profile: Profile) -> NDArray[np.float64]:
         """Return 1 in the zone's column."""
-        zones = np.searchsorted(ZONE_EDGES, heart_rate_bpm / profile.hr_max_bpm + 1e-12, side="right")
-        return np.asarray(np.eye(6)[zones], np.float64)
+        return in_zones(heart_rate_bpm / profile.hr_max_bpm)
 
 
-class BanisterTrimp(_HeartMetric):
-    """Banister's training impulse, integrated per reading; the mean-HR form reads low on changing effort (Jensen)."""
+class ReserveZoneSeconds(HeartSums):
+    """Seconds in zones 0..5 by share of heart-rate reserve."""
 
-    metric_id = "trimp_banister@1"
-    title = "TRIMP (Banister)"
+    metric_id = "hr_reserve_zone_seconds@1"
+    title = "Time in heart-rate reserve zones"
     decimals = 0
-    streams = ("heart_rate",)
-    needs: tuple[str, ...] = ()
-    rules = ZoneSeconds.rules
-    source = "Banister 1991; Morton 1990"
-    unit = "AU"
-    labels = ("trimp",)
-    formula = "Σ Δt(min)·x·a·e^{b·x}, x = (HR−rest)/(max−rest); men a=0.64 b=1.92, women a=0.86 b=1.67"
+    needs = ("hr_rest_bpm", "hr_max_bpm")
+    rules = (
+        f"lo ≤ x < hi, the last zone is open, below half of the reserve is zone 0; x is held to 0..1.05; {HEART_RULES}"
+    )
+    source = "Karvonen 1957"
+    unit = "s"
+    labels = ZONES
+    formula = "Σ Δt by x in [0, 0.5, 0.6, 0.7, 0.8, 0.9, ∞), x = (HR−rest)/(max−rest)"
 
     def weigh(self, heart_rate_bpm: NDArray[np.float64], profile: Profile) -> NDArray[np.float64]:
-        """Return TRIMP per second."""
-        return banister_rate(heart_rate_bpm, profile)[:, None] / 60.0
+        """Return 1 in the zone's column."""
+        return in_zones(reserve_share(heart_rate_bpm, profile))

@@ -119,6 +119,34 @@ async def test_source_when_there_are_more_straps_than_slots_then_no_more_are_con
             assert sum(bool(strap.subscribers()) for strap in straps) == 2
 
 
+async def test_source_when_there_are_several_adapters_then_slots_add_up_and_a_lost_one_takes_nothing_along() -> None:
+    """Rule: slots of several adapters add up; one that hears nobody, or goes, changes nothing for the others."""
+    async with Air(host="127.0.0.1", port=0, adapters=2) as air, Air(host="127.0.0.1", port=0) as elsewhere:
+        straps = [await air.add_strap(f"C0:00:00:00:00:0{i}", battery_percent=80) for i in range(3)]
+        names = [f"tcp-client:127.0.0.1:{port}" for port in (*air.ports, elsewhere.port)]
+        source = BleSource(BleSettings(adapters=tuple(names), slots=2), lambda _sensor: True, SystemClock())
+        task = asyncio.create_task(source.run())
+
+        def held() -> list[int]:
+            return [adapter.slots.capacity - adapter.slots.free for adapter in source.adapters]
+
+        try:
+            await until(lambda: sum(link.connected for link in source.links.values()) == 3)
+            assert sorted(held()) == [0, 1, 2]
+            assert held()[2] == 0
+            for strap in straps:
+                assert await strap.notify(measurement(120))
+            assert {delivery.frame.sensor for delivery in await received(source, 3)} == {s.address for s in straps}
+            await elsewhere.__aexit__(None, None, None)
+            await until(lambda: not source.adapters[2].is_up)
+            assert source.status.up
+            assert names[2] in (source.status.problem or "")
+            assert sum(link.connected for link in source.links.values()) == 3
+        finally:
+            task.cancel()
+            await asyncio.wait({task}, timeout=BOUND_S)
+
+
 async def test_source_when_the_adapter_goes_then_it_says_so_and_comes_back_with_it() -> None:
     """Rule: a pulled dongle is a status; when it is back, so are the straps."""
     async with Air(host="127.0.0.1", port=0) as air:

@@ -189,7 +189,9 @@ def test_pipeline_when_done_then_metrics_equal_the_shared_code_run_directly(sess
     assert [row["value"] for row in rows if row["metric"] == "hr_zone_seconds@1"] == list(
         expected.metrics["hr_zone_seconds@1"].values
     )
-    assert {(row["metric"], row["coverage"]) for row in rows} == {(m, v.coverage) for m, v in expected.metrics.items()}
+    assert {(row["metric"], row["coverage"], row["quality"]) for row in rows} == {
+        (metric, value.coverage, value.quality) for metric, value in expected.metrics.items() if value.coverage
+    }
     features = session.table("features_athlete_effort").filter(pc.field("athlete") == "a1").sort_by("time_ns")
     for i, (name, _) in enumerate(ATHLETE_EFFORT.features):
         assert features[name].to_pylist() == [float(row.values[i]) for row in expected.features]
@@ -259,18 +261,19 @@ def test_pipeline_when_objects_keep_coming_then_the_run_ends_all_the_same(sessio
 
 
 def test_pipeline_when_profiles_come_late_then_counted_as_skipped_and_derived_again(cloud: Cloud) -> None:
-    """Without a profile only distances are computed; its arrival completes the session."""
+    """Without a profile only what needs none is computed; its arrival completes the session."""
     cloud.readings(positions("a1", 0, 900))
     report = cloud.run()
     assert report.skipped == {
         "athlete_effort@1: no profile": 1,
-        "hr_zone_seconds@1: no profile": 1,
-        "trimp_banister@1: no profile": 1,
+        "d_prime_balance@1: no profile": 1,
+        "speed_band_distance@2: no profile": 1,
     }
-    assert set(cloud.table("metrics")["metric"].to_pylist()) == {"distance@1", "speed_band_distance@1"}
+    movement = {"distance@2", "max_speed@1", "efforts@1", "metabolic_power@1", "metabolic_energy@1"}
+    assert set(cloud.table("metrics")["metric"].to_pylist()) == movement
     cloud.summary(5, profiles=[PROFILES[0]])
     assert cloud.run().skipped == {}
-    assert len(set(cloud.table("metrics")["metric"].to_pylist())) == 4
+    assert set(cloud.table("metrics")["metric"].to_pylist()) == {*movement, "speed_band_distance@2"}
     assert len(cloud.table("features_athlete_effort")) == 31
 
 
@@ -325,7 +328,8 @@ def test_pipeline_when_killed_between_two_commits_then_the_repeated_run_leaves_n
     ids = session.identities("position")
     assert len(ids) == len(set(ids)) == 1810
     assert versions(str(session.layout.tables))["readings_position"] == 2
-    assert session.table("metrics").num_rows == 2 * 13
+    rows = [(row["athlete"], row["metric"], row["label"]) for row in session.table("metrics").to_pylist()]
+    assert len(rows) == len(set(rows)) == 2 * 26
 
 
 def test_pipeline_command_when_given_beam_options_then_prints_json(session: Cloud) -> None:

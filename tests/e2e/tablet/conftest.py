@@ -31,6 +31,11 @@ def stale(dist: Path) -> bool:
     return max(path.stat().st_mtime for path in made_of) > page.stat().st_mtime
 
 
+async def open_drawer(page: Page, athlete: str) -> None:
+    """Tap an athlete's tile beside its numbers."""
+    await page.locator(f'[data-athlete="{athlete}"] .tile-open').click(position={"x": 60, "y": 14})
+
+
 @pytest.fixture(scope="session")
 def dist() -> Path:
     built = TABLET / "dist"

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import msgspec
 import uvicorn
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.staticfiles import StaticFiles
 
-from edge.messages import MapPatch, Message, Seen, TilePatch
+from edge.messages import Assign, AssignedPatch, MapPatch, Message, Seen, TeamPatch, TilePatch
 from tests.e2e.tablet.scripted import Squad, now_ns
+from tests.e2e.tablet.scripted_metrics import of_athlete, of_teams
 
 START_S = 10.0
+OK = 200
 GONE = 1012  # WebSocket close code "service restart"
 
 
@@ -27,6 +29,12 @@ class ScriptedGateway:
         self.seen: list[str] = []
         self.refusing = False
         self.said = asyncio.Event()
+        self.metrics_of = of_athlete
+        self.assigned: list[Assign] = []
+        self.asked: list[str] = []
+        """Athletes whose metrics were asked for, one entry a question."""
+        self.answer_status = 200
+        """What questions for metrics and assignments are answered with; 200 is as it should be."""
         self._tablets: set[WebSocket] = set()
 
     async def send(self, message: Message) -> None:
@@ -47,8 +55,25 @@ class ScriptedGateway:
             if step % 10 == 0:
                 tiles = [msgspec.structs.replace(tile, trace_bpm=None) for tile in self.squad.told()]
                 await self.send(TilePatch(sent_ns=now_ns(), tiles=tiles))
+                await self.send(TeamPatch(sent_ns=now_ns(), teams=of_teams()))
             await self.send(MapPatch(sent_ns=now_ns(), dots=self.squad.dots(now_ns())))
             await asyncio.sleep(0.1)
+
+    async def metrics(self, athlete: str) -> Response:
+        """Every metric of one athlete."""
+        self.asked.append(athlete)
+        if self.answer_status != OK:
+            return Response(status_code=self.answer_status)
+        return Response(msgspec.json.encode(self.metrics_of(athlete, now_ns())), media_type="application/json")
+
+    async def assign(self, request: Request) -> Response:
+        """Give a sensor to an athlete and tell every tablet, as the gateway does."""
+        change = msgspec.json.decode(await request.body(), type=Assign)
+        if self.answer_status != OK:
+            return Response(status_code=self.answer_status)
+        self.assigned.append(change)
+        await self.send(AssignedPatch(sent_ns=now_ns(), sensor=change.sensor, athlete=change.athlete))
+        return Response(status_code=204)
 
     async def live(self, tablet: WebSocket) -> None:
         """One connection: the snapshot, then listen until it ends."""
@@ -72,6 +97,8 @@ async def serving(squad: Squad, dist: Path) -> AsyncIterator[ScriptedGateway]:
     gateway = ScriptedGateway(squad)
     app = FastAPI()
     app.add_api_websocket_route("/ws/live", gateway.live)
+    app.add_api_route("/api/athletes/{athlete}/metrics", gateway.metrics)
+    app.add_api_route("/api/assignments", gateway.assign, methods=["POST"])
     app.mount("/", StaticFiles(directory=dist, html=True))
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="websockets-sansio", lifespan="off")
     server = uvicorn.Server(config)

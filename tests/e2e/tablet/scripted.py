@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 import msgspec
 
 from edge.messages import (
+    AdapterHealth,
     Alert,
     Athlete,
     Dot,
     GapEntry,
     Health,
     LinkHealth,
+    MetricInfo,
     ModelHealth,
+    NearSensor,
     Pitch,
     QuarantineEntry,
     SensorHealth,
@@ -23,6 +26,7 @@ from edge.messages import (
     StoreHealth,
     Tile,
 )
+from tests.e2e.tablet.scripted_metrics import catalogue
 
 SEED = 20_261_121
 SECOND_NS = 1_000_000_000
@@ -31,6 +35,8 @@ NAMES = (  # noqa: SIM905 - one line is read at a glance, 24 quoted strings are 
     "Pell Marek Okonta Brannagan Hadley Varga Quist Tamm Sorel Kaito Wren Isern Dassel Nilo Corvin Usher Lindholm Faro "
     "Yates Rowe Arden Lund Bello Jovan"
 ).split()
+SILENT = 3
+"""The athlete whose strap is connected and says nothing, counted from 0."""
 REFUSAL = "p99 latency 41 ms over the budget of 20 ms"
 
 
@@ -50,6 +56,9 @@ class Squad:
     alerts: list[Alert] = field(default_factory=list)
     old_s: dict[str, float] = field(default_factory=dict)
     """Age of an athlete's heart rate whenever it is told; 0 where not named."""
+    metrics: list[MetricInfo] = field(default_factory=catalogue)
+    health: Health | None = None
+    """What the gateway's health is told to be; an ordinary evening where None."""
     started_ns: int = field(default_factory=lambda: now_ns() - 3_872 * SECOND_NS)
 
     def __post_init__(self) -> None:
@@ -71,7 +80,8 @@ class Squad:
             athletes=self.athletes,
             tiles=self.told(),
             alerts=self.alerts,
-            health=health_of(self.athletes),
+            health=self.health or health_of(self.athletes),
+            metrics=self.metrics,
             ahead_step_s=STEP_S,
         )
 
@@ -176,7 +186,7 @@ def health_of(athletes: list[Athlete]) -> Health:
             kind=kind,
             athlete=athlete.athlete,
             connected=True,
-            last_ns=at_ns - (i % 5) * SECOND_NS // 5,
+            last_ns=at_ns - (25 * SECOND_NS if kind == "heart_strap" and i == SILENT else (i % 5) * SECOND_NS // 5),
             frames=3_800 + 37 * i,
             malformed=i % 3 if kind == "heart_strap" else 0,
             implausible=i % 4,
@@ -184,6 +194,16 @@ def health_of(athletes: list[Athlete]) -> Health:
             reconnects=i % 3,
             battery_percent=float(96 - 3 * (i % 24)),
             rssi_dbm=-(52 + i % 31) if kind == "heart_strap" else None,
+            adapter=f"hci{i % 2}" if kind == "heart_strap" else None,
+            mode=("advertising" if i % 6 == 5 else "connected") if kind == "heart_strap" else "broker",
+            silent=kind == "heart_strap" and i == SILENT,
+            loss_percent=0.4 + 1.3 * (i % 9) if kind == "heart_strap" else None,
+            clock_offset_ms=12.0 - i if kind == "position_tag" else None,
+            clock_drift_ppm=round(18.4 - 1.7 * i, 1),
+            clock_resets=int(i == SILENT),
+            about={"manufacturer": "Polar", "model": "H10", "firmware": "5.0.2", "body_location": "Chest"}
+            if kind == "heart_strap"
+            else {},
         )
         for i, athlete in enumerate(athletes)
         for kind in ("heart_strap", "position_tag")
@@ -196,6 +216,7 @@ def health_of(athletes: list[Athlete]) -> Health:
         rss_mb=318.0,
         sync_lag_s=2_460.0,
         links=[
+            LinkHealth(link="clock", up=True, since_ns=at_ns - 528_000 * SECOND_NS),
             LinkHealth(link="broker", up=True, since_ns=at_ns - 529_000 * SECOND_NS),
             LinkHealth(link="adapter", up=True, since_ns=at_ns - 529_000 * SECOND_NS),
             LinkHealth(link="cloud", up=False, since_ns=at_ns - 2_460 * SECOND_NS, problem="No route to the internet"),
@@ -221,7 +242,20 @@ def health_of(athletes: list[Athlete]) -> Health:
         ],
         gaps=[GapEntry(stream="position of 20 Rowe", reason="radio_lost", count=212, last_ns=at_ns - 14 * SECOND_NS)],
         live_dropped=0,
+        adapters=[
+            AdapterHealth(adapter="hci0", up=True, slots=7, used=7, heard=14),
+            AdapterHealth(adapter="hci1", up=False, slots=7, used=0, heard=0, problem="Switched off by the system"),
+        ],
+        near=near_of(at_ns),
     )
+
+
+def near_of(at_ns: int) -> list[NearSensor]:
+    """Two straps held near: a new one, and one that somebody wears; the strongest first."""
+    return [
+        NearSensor(sensor="strap-new", name="Polar H10 5A31", rssi_dbm=-34, athlete=None, last_ns=at_ns),
+        NearSensor(sensor="heart_strap-5", name=None, rssi_dbm=-41, athlete="a05", last_ns=at_ns),
+    ]
 
 
 def model(name: str, *, version: str, state: str, since_ns: int) -> ModelHealth:

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 from playwright.async_api import Page, expect
 
-from edge.messages import MapPatch, TilePatch
+from edge.messages import MapPatch, TeamPatch, TilePatch
 from tests.e2e.tablet.conftest import ROOT, Open
 from tests.e2e.tablet.gateway import ScriptedGateway
 from tests.e2e.tablet.scripted import SECOND_NS, Squad, now_ns
+from tests.e2e.tablet.scripted_metrics import of_teams
 from tests.e2e.tablet.test_grid import set_ages
 from tests.e2e.tablet.test_link import alert_on
 
@@ -72,6 +73,7 @@ async def tell_past(gateway: ScriptedGateway, squad: Squad) -> None:
         await gateway.send(TilePatch(sent_ns=now_ns(), tiles=[past]))
     for tenths in range(100, 0, -1):
         await gateway.send(MapPatch(sent_ns=now_ns(), dots=squad.dots(at_ns - tenths * SECOND_NS // 10)))
+    await gateway.send(TeamPatch(sent_ns=now_ns(), teams=of_teams()))
 
 
 @pytest.mark.usefixtures("playing")
@@ -81,6 +83,11 @@ async def tell_past(gateway: ScriptedGateway, squad: Squad) -> None:
         ("live-1280", "#/", 1280, 800),
         ("live-1180", "#/", 1180, 820),
         ("live-dusk-1280", "?theme=dusk#/", 1280, 800),
+        ("live-portrait", "#/", 800, 1280),
+        ("live-dusk-portrait", "?theme=dusk#/", 820, 1180),
+        ("alerts-portrait", "#/alerts", 800, 1280),
+        ("health-portrait", "#/health", 800, 1280),
+        ("health-dusk-1280", "?theme=dusk#/health", 1280, 800),
         ("alerts-1280", "#/alerts", 1280, 800),
         ("alerts-1180", "#/alerts", 1180, 820),
         ("health-1280", "#/health", 1280, 800),
@@ -107,6 +114,9 @@ async def test_capture_when_training_runs_then_banner_and_screen(
         ("map-1180", "#/map", 1180, 820),
         ("map-dusk-1280", "?theme=dusk#/map", 1280, 800),
         ("map-drawer-1280", "#/map", 1280, 800),
+        ("map-portrait", "#/map", 800, 1280),
+        ("map-dusk-portrait", "?theme=dusk#/map", 820, 1180),
+        ("drawer-portrait", "#/", 800, 1280),
     ],
 )
 async def test_capture_when_ten_minutes_received_then_traces_and_trails(
@@ -125,8 +135,11 @@ async def test_capture_when_ten_minutes_received_then_traces_and_trails(
     await gateway.send(TilePatch(sent_ns=now_ns(), tiles=training.told()))
     if "map" in address:
         await expect(page.locator(".trail path").first).to_be_attached()
+        await expect(page.locator("[data-team-metric]")).to_have_count(6)
+        await page.get_by_role("button", name="Team shape").click()
+        await expect(page.locator("[data-hull]")).to_have_count(2)
     if "drawer" in name:
-        opener = '[data-dot="a17"]' if "map" in address else '[data-athlete="a17"]'
+        opener = '[data-dot="a17"]' if "map" in address else '[data-athlete="a17"] .tile-open'
         await page.locator(opener).dispatch_event("click")
         await expect(page.locator(".drawer canvas")).to_be_visible()
         await expect(page.locator(".drawer .h")).to_contain_text("10 min")

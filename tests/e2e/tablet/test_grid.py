@@ -109,7 +109,7 @@ async def test_metric_when_switched_then_big_value_changes(open_page: Open, squa
 async def test_keyboard_when_arrows_and_enter_then_moves_and_opens(open_page: Open) -> None:
     """Arrow keys move in the grid, Enter opens the drawer, Esc closes it and gives the focus back."""
     page = await open_page()
-    await page.locator('[data-athlete="a01"]').focus()
+    await page.locator('[data-athlete="a01"] .tile-open').focus()
     for key in ("ArrowRight", "ArrowDown", "Enter"):
         await page.keyboard.press(key)
     await expect(page.locator(".drawer")).to_be_visible()

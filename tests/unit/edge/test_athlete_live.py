@@ -1,9 +1,14 @@
 """What a tile says of one athlete."""
 
+import httpx
+import msgspec
 import numpy as np
 import pytest
+from fastapi import FastAPI
 
+from edge.messages import AthleteMetrics
 from edge.pipeline.athlete_live import HEART_LOST_NS, TRACE_S, AthleteLive
+from edge.ui.athlete_metrics import add_athlete_metrics
 from shared.clock import NS_PER_S
 from shared.readings import Quality, Readings
 from shared.windows import Windower
@@ -104,3 +109,28 @@ def test_trace_when_asked_then_it_is_one_value_per_second_oldest_first(live: Ath
     assert trace[-11:-6] == [pytest.approx(119.9), None, None, None, pytest.approx(120.3)]
     assert len(trace) == TRACE_S
     assert len(live.trace) <= 2 * TRACE_S
+
+
+def test_metrics_when_asked_then_every_one_is_there_and_what_is_not_known_is_null(live: AthleteLive) -> None:
+    """Rule: missing is null, never zero; a metric whose needs the profile does not meet is absent."""
+    feed(live, heart_rates(np.full(60, 152)))
+    now = {metric.metric: metric for metric in live.metrics_now(START_NS + 60 * NS_PER_S)}
+    assert now["hr_zone_seconds@1"].values == [0, 0, 0, 0, 60, 0]
+    assert (now["hr_zone_seconds@1"].coverage, now["hr_zone_seconds@1"].quality) == (1.0, 1.0)
+    assert now["hr_recovery_60s@1"].values == [None]
+    assert now["hr_recovery_60s@1"].notes
+    assert (now["distance@2"].values, now["distance@2"].coverage) == ([None], 0.0)
+    assert "w_prime_balance@1" not in now
+    assert b"NaN" not in msgspec.json.encode(list(now.values()))
+
+
+async def test_metrics_page_when_asked_for_an_athlete_then_it_answers_with_the_session_so_far() -> None:
+    """Rule: JSON of every metric; an athlete whom the roster does not name is not found."""
+    answer = AthleteMetrics(athlete="a01", sent_ns=START_NS, metrics=[])
+    app = FastAPI()
+    add_athlete_metrics(app, lambda athlete: answer if athlete == "a01" else None)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+        found = await client.get("/api/athletes/a01/metrics")
+        assert msgspec.json.decode(found.content, type=AthleteMetrics) == answer
+        for stranger in ("a99", "a%20b!"):
+            assert (await client.get(f"/api/athletes/{stranger}/metrics")).status_code == 404

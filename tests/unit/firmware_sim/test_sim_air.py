@@ -12,7 +12,8 @@ from bumble.hci import Address
 from bumble.profiles.heart_rate_service import HeartRateService
 from bumble.transport import open_transport
 
-from firmware_sim.devices.heart_strap import BATTERY_LEVEL, HEART_RATE_MEASUREMENT, encode_heart_rate_measurement
+from firmware_sim.devices.heart_strap import HEART_RATE_MEASUREMENT, encode_heart_rate_measurement
+from firmware_sim.devices.peripheral import BATTERY_LEVEL
 from firmware_sim.emitter import Emitter
 from firmware_sim.faults import FaultRates
 from firmware_sim.squad import SimulatedSession

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from firmware_sim.devices.heart_strap import (
     HEART_RATE_SERVICE,
     RR_PER_NOTIFICATION,
-    encode_advertisement,
     encode_heart_rate_measurement,
 )
+from firmware_sim.devices.peripheral import encode_advertisement
 from firmware_sim.devices.position_tag import PositionTag, encode_position, position_topic
 from tests.tools import missing
 
@@ -91,7 +91,7 @@ def test_heart_rate_when_full_then_it_fits_the_smallest_mtu() -> None:
 
 def test_advertisement_when_read_by_bumble_then_it_names_the_heart_rate_service() -> None:
     """Rule: 0x180D stands in the advertisement itself, within 31 bytes, for passive scanners."""
-    body = encode_advertisement("A name that is far too long for it")
+    body = encode_advertisement("A name that is far too long for it", HEART_RATE_SERVICE)
     assert len(body) <= 31
     fields = AdvertisingData.from_bytes(body)
     services = fields.get(AdvertisingData.Type.INCOMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from shared.clock import NS_PER_S
-from shared.metrics.base import MetricValue
-from shared.metrics.heart import BanisterTrimp, ZoneSeconds, zone_of
-from shared.metrics.motion import SPEED_EDGES_MPS, Distance, SpeedBandDistance
+from shared.metrics.base import SPEED_EDGES_MPS, MetricValue
+from shared.metrics.heart import ZoneSeconds, zone_of
+from shared.metrics.motion import Distance, SpeedBandDistance
 from shared.metrics.registry import METRICS, MetricTracker
+from shared.metrics.trimp import BanisterTrimp
 from shared.readings import Quality, Readings, select
 from shared.windows import Windower
 from tests.factories import START_NS, heart_rates, positions, profile

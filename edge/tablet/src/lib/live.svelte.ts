@@ -8,7 +8,10 @@ import { LINK_SILENT_MS } from "./ages";
 import { GatewayClock, local_ms } from "./clock";
 import { History } from "./history";
 import { Link, live_url } from "./link";
-import { ms, type Alert, type Athlete, type Health, type Message, type Pitch, type Session, type Tile } from "./messages";
+import {
+  ms, type Alert, type AssignedPatch, type Athlete, type Health, type Message, type MetricInfo, type Pitch, type SensorHealth, type Session,
+  type TeamNow, type Tile,
+} from "./messages";
 import { Tracks } from "./tracks";
 
 const TICK_MS = 500;
@@ -20,6 +23,11 @@ class Live {
   tiles = $state.raw<ReadonlyMap<string, Tile>>(new Map());
   alerts = $state.raw<readonly Alert[]>([]);
   health = $state.raw<Health | null>(null);
+  /** What every metric is, of athletes and of teams. */
+  catalogue = $state.raw<readonly MetricInfo[]>([]);
+  teams = $state.raw<readonly TeamNow[]>([]);
+  /** When the teams' metrics were sent; null before the first. */
+  teams_ms = $state<number | null>(null);
   ahead_step_s = $state(0.1);
   /** The gateway's time at the last tick. */
   now_ms = $state(0);
@@ -58,6 +66,11 @@ class Live {
     return this.athletes.find((athlete) => athlete.athlete === id);
   }
 
+  /** The sensors that an athlete wears now. */
+  worn_by(id: string): SensorHealth[] {
+    return this.health?.sensors.filter((sensor) => sensor.athlete === id) ?? [];
+  }
+
   history(id: string): History {
     const known = this.#histories.get(id) ?? new History();
     this.#histories.set(id, known);
@@ -86,6 +99,13 @@ class Live {
       case "map":
         this.tracks.add(message.dots);
         break;
+      case "teams":
+        this.teams = message.teams;
+        this.teams_ms = ms(message.sent_ns);
+        break;
+      case "assigned":
+        this.#wear(message);
+        break;
       case "alert":
         this.#put(message.alert);
         break;
@@ -104,6 +124,7 @@ class Live {
     this.pitch = snapshot.pitch;
     this.athletes = snapshot.athletes;
     this.health = snapshot.health;
+    this.catalogue = snapshot.metrics;
     this.ahead_step_s = snapshot.ahead_step_s;
     this.#pending.clear();
     for (const tile of snapshot.tiles) {
@@ -121,6 +142,13 @@ class Live {
   #keep(tile: Tile): void {
     this.#pending.set(tile.athlete, tile);
     this.history(tile.athlete).add(tile);
+  }
+
+  /** Shown at once; the next health says the same. */
+  #wear({ sensor, athlete }: AssignedPatch): void {
+    if (this.health === null) return;
+    const change = <T extends { sensor: string; athlete: string | null }>(known: T): T => (known.sensor === sensor ? { ...known, athlete } : known);
+    this.health = { ...this.health, sensors: this.health.sensors.map(change), near: this.health.near.map(change) };
   }
 
   #put(alert: Alert): void {

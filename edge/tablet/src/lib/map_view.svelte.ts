@@ -1,6 +1,6 @@
 /** What the field map shows: whose dots, and which of trail, path ahead and team shape. */
 
-export type Teams = "both" | "dark" | "light";
+export type Teams = "both" | "circles" | "squares";
 
 class MapView {
   teams = $state<Teams>("both");
@@ -9,7 +9,7 @@ class MapView {
   shape = $state(false);
 
   shows(team: number): boolean {
-    return this.teams === "both" || (this.teams === "dark") === (team === 0);
+    return this.teams === "both" || (this.teams === "circles") === (team === 0);
   }
 }
 

@@ -2,18 +2,6 @@
 import { fixed, whole } from "./format";
 import type { Athlete, ModelHealth, Tile } from "./messages";
 
-/** How each total is counted; shown when its label is tapped. */
-export const FORMULAS = {
-  distance: "Sum of the way between filtered positions, one place after the other.",
-  high_speed: "Metres covered above 5.5 m/s (19.8 km/h).",
-  sprint: "Metres covered above 7.0 m/s (25.2 km/h).",
-  trimp: "Banister: Σ minutes × x × a e^(b x), x = (heart rate − rest) ÷ (max − rest); men a 0.64, b 1.92, women 0.86, 1.67.",
-  plan: "Distance so far ÷ the distance planned for this session.",
-  coverage: "Share of the session with readings behind these totals. Below 95 % they are lower bounds, marked ≥.",
-} as const;
-
-export type Formula = keyof typeof FORMULAS;
-
 export interface EffortWords {
   unusual: boolean;
   text: string;
@@ -52,6 +40,7 @@ export const MODEL_STATES: Readonly<Record<ModelHealth["state"], string>> = {
 };
 
 const LINKS: Readonly<Record<string, string>> = {
+  clock: "Gateway clock",
   store: "Local database",
   broker: "Sensor broker",
   cloud: "Cloud",
@@ -69,8 +58,19 @@ export function sentence(name: string): string {
   return plain.charAt(0).toUpperCase() + plain.slice(1);
 }
 
-export function team_name(athlete: Athlete): string {
-  return athlete.team === 0 ? "dark" : "light";
+/** Teams are named by what the map draws, which is the same in both themes. */
+export const TEAMS = ["Circles", "Squares"] as const;
+
+export function team_name(team: number): string {
+  return TEAMS[team] ?? `Team ${team + 1}`;
 }
+
+/** "17 Lindholm" */
+export function who(athlete: Athlete | undefined): string {
+  return athlete === undefined ? "Unknown" : `${athlete.number} ${athlete.name}`;
+}
+
+/** How a sensor's readings come. */
+export const MODES = { connected: "Connected", advertising: "Broadcasts only", broker: "Through broker" } as const;
 
 export const CAUSES = { hr: "Heart rate", speed: "Running", effort: "Effort" } as const;

@@ -1,11 +1,13 @@
 from dataclasses import replace
 
+import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.pipeline.features import derive, windows_of
-from shared.batch import ProfileSummary
+from shared.batch import ProfileSummary, profile_of, summary_of
 from shared.clock import NS_PER_S
 from shared.ids import AthleteId, SensorId
 from shared.metrics.base import Profile
@@ -93,14 +95,43 @@ def test_derive_when_profile_is_known_then_metrics_equal_the_shared_code_run_dir
     for window in windower.flush():
         tracker.update(window)
     derived = derive(blocks, ATHLETE, KNOWN)
-    assert derived.metrics == tracker.values()
+    direct = tracker.values()
+    assert derived.metrics.keys() == direct.keys()
+    for metric, value in direct.items():
+        assert derived.metrics[metric].values == pytest.approx(value.values, rel=1e-9, nan_ok=True)
+        assert derived.metrics[metric].coverage == pytest.approx(value.coverage)
     assert (derived.start_ns, derived.end_ns) == (START_NS, START_NS + 150 * NS_PER_S)
+
+
+def test_derive_when_thresholds_are_known_then_the_pipeline_uses_the_gateways() -> None:
+    """What the gateway was told of an athlete and a team travels with its summaries, to the last threshold."""
+    profile = replace(
+        profile_of(KNOWN), vt1_bpm=130.0, vt2_bpm=150.0, critical_speed_mps=2.0, d_prime_m=150.0,
+        hr_max_estimated=True, speed_edges_mps=(0.0, 1.0, 2.0, 3.0, 4.0),
+    )  # fmt: skip
+    told = msgspec.json.decode(msgspec.json.encode(summary_of(profile, 0)), type=ProfileSummary)
+    assert profile_of(told) == profile
+    derived = derive(session(90), ATHLETE, told)
+    assert derived.metrics["trimp_lucia@1"].value > 0
+    assert derived.metrics["d_prime_balance@1"].values[1] < 150
+    assert derived.metrics["hr_zone_seconds@1"].quality == 0.0
+    usual = derive(session(90), ATHLETE, KNOWN).metrics
+    assert derived.metrics["speed_band_distance@2"].values != usual["speed_band_distance@2"].values
+    assert "trimp_lucia@1" not in usual
+
+
+def test_profile_when_a_summary_is_of_an_older_gateway_then_what_it_lacks_is_unknown() -> None:
+    """Summaries made before a field existed still decode."""
+    body = b'{"athlete":"a1","team":0,"sex":"f","hr_rest_bpm":52,"hr_max_bpm":191}'
+    assert msgspec.json.decode(body, type=ProfileSummary) == KNOWN
+    assert profile_of(KNOWN).critical_power_w is None
 
 
 def test_derive_when_profile_is_unknown_then_only_what_needs_none() -> None:
     """A guessed resting heart rate would be a wrong TRIMP: it is left out, distance is not."""
     derived = derive(session(90), ATHLETE, None)
-    assert sorted(derived.metrics) == ["distance@1", "speed_band_distance@1"]
+    said = {metric for metric, value in derived.metrics.items() if value.coverage}
+    assert said == {"distance@2", "max_speed@1", "efforts@1", "metabolic_power@1", "metabolic_energy@1"}
     assert derived.features == []
 
 

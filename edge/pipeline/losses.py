@@ -1,0 +1,58 @@
+"""How many readings of sensors that count theirs did not come. Pure."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from shared.clock import NS_PER_S
+from shared.ids import SensorId
+
+_WINDOW_S = 60
+_FEWEST_EXPECTED = 10
+
+
+@dataclass(slots=True)
+class _Count:
+    origin: str
+    highest: int
+    seconds: deque[list[int]] = field(default_factory=deque)
+    """[second of arrival, numbers passed, readings that came], the last minute's."""
+
+
+class Losses:
+    """Follows the numbers of each sensor's streams."""
+
+    def __init__(self) -> None:
+        self._counts: dict[SensorId, dict[str, _Count]] = {}
+
+    def add(self, sensor: SensorId, stream: str, origin: str, first: int, count: int, mono_ns: int) -> None:
+        """Readings `first` to `first + count - 1` of a stream came, none of them for the second time."""
+        streams = self._counts.setdefault(sensor, {})
+        known = streams.get(stream)
+        if known is None or known.origin != origin:  # a device that was switched on counts anew
+            known = streams[stream] = _Count(origin=origin, highest=first - 1)
+        last = first + count - 1
+        passed = max(0, last - known.highest)
+        known.highest = max(known.highest, last)
+        second = mono_ns // NS_PER_S
+        if known.seconds and known.seconds[-1][0] == second:
+            known.seconds[-1][1] += passed
+            known.seconds[-1][2] += count
+        else:
+            known.seconds.append([second, passed, count])
+        while known.seconds[0][0] <= second - _WINDOW_S:
+            known.seconds.popleft()
+
+    def percent(self, sensor: SensorId, now_ns: int) -> float | None:
+        """Return the share of the last minute's readings that did not come, in %; None where nothing is counted.
+
+        Expected are the numbers that the device's count passed, came what arrived, over all its streams. One that comes
+        late makes up for its gap. None below ten expected readings.
+        """
+        since = now_ns // NS_PER_S - _WINDOW_S
+        recent = [
+            second for known in self._counts.get(sensor, {}).values() for second in known.seconds if second[0] > since
+        ]
+        expected = sum(passed for _, passed, _ in recent)
+        if expected < _FEWEST_EXPECTED:
+            return None
+        return round(100.0 * max(0.0, 1.0 - sum(came for _, _, came in recent) / expected), 1)

@@ -1,0 +1,45 @@
+"""`POST /api/assignments`: a sensor changes its wearer, also while a session runs."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+
+from edge.messages import Assign
+from edge.ui.auth import same_origin
+from shared.errors import ConfigError, StoreError
+from shared.ids import AthleteId, SensorId, parse_athlete_id, parse_sensor_id
+
+_MAX_BODY_BYTES = 4096
+
+OnAssign = Callable[[SensorId, AthleteId | None], Awaitable[bool]]
+"""Takes an assignment from now on; False says that nobody on the roster is so called. Raises StoreError when it holds,
+but only until the gateway starts again."""
+
+
+def add_assignments(app: FastAPI, on_assign: OnAssign) -> None:
+    """Add the route to the application."""
+
+    @app.post("/api/assignments")
+    async def assign(request: Request) -> Response:
+        if not same_origin(request):
+            return _said(403, "not from this gateway's page")
+        body = await request.body()
+        if len(body) > _MAX_BODY_BYTES:
+            return _said(413, "too long")
+        try:
+            wanted = msgspec.json.decode(body, type=Assign)
+            sensor = parse_sensor_id(wanted.sensor)
+            athlete = None if wanted.athlete is None else parse_athlete_id(wanted.athlete)
+        except (msgspec.DecodeError, UnicodeDecodeError, ConfigError) as exc:
+            return _said(400, str(exc))
+        try:
+            if not await on_assign(sensor, athlete):
+                return _said(404, f"no athlete {athlete} on the roster")
+        except StoreError as exc:
+            return _said(507, f"holds until the gateway starts again: {exc}")
+        return Response(status_code=204)
+
+
+def _said(status: int, problem: str) -> Response:
+    return Response(msgspec.json.encode({"problem": problem}), status_code=status, media_type="application/json")

@@ -25,7 +25,7 @@ async def test_drawer_when_tile_tapped_then_grid_stays(open_page: Open, squad: S
     page = await open_page()
     await open_drawer(page, "a17")
     drawer = page.locator(".drawer")
-    await expect(drawer.get_by_role("heading")).to_contain_text("Lindholm")
+    await expect(drawer.get_by_role("heading", level=2)).to_contain_text("Lindholm")
     assert abs(await drawer.evaluate("el => el.clientWidth / innerWidth") - 0.40) < 0.01
     await expect(page.locator(".tile")).to_have_count(24)
     assert await page.locator(".grid").evaluate("el => el.scrollHeight <= el.clientHeight + 1")

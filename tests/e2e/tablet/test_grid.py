@@ -76,7 +76,7 @@ async def test_tile_when_part_recorded_then_lower_bound_and_pie(open_page: Open,
     """Under 95 % coverage totals are lower bounds and the share of plan gives way to the recorded share."""
     squad.tiles["a03"] = msgspec.structs.replace(squad.tiles["a03"], coverage=0.91, high_speed_m=446.0)
     page = await open_page()
-    foot = page.locator('[data-athlete="a03"] .t-foot > span')
+    foot = page.locator('[data-athlete="a03"] .t-foot > .item')
     await expect(foot.nth(0)).to_have_text("≥446m")
     await expect(foot.nth(1)).to_have_text("91%")
 

@@ -8,8 +8,9 @@ GattCharacteristic.rst, 5.7x).
 import asyncio
 import contextlib
 import os
+import select
 import socket
-from collections import Counter
+from collections import Counter, deque
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
 SERVICE, CHARACTERISTIC = "org.bluez.GattService1", "org.bluez.GattCharacteristic1"
 OBJECTS, PROPERTIES = "org.freedesktop.DBus.ObjectManager", "org.freedesktop.DBus.Properties"
 _ADVERTISING_S = 0.02
+_NO_ROOM_S = 0.001
 _MTU = 247
 
 
@@ -40,6 +42,8 @@ class FakeBlueZ:
         self._advertising_s = advertising_s
         self._bus = MessageBus(bus_address=bus_address, negotiate_unix_fd=True)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._outbox: deque[Message] = deque()
+        self._filled = asyncio.Event()
         self.objects: dict[str, dict[str, dict[str, Variant]]] = {}
         self.peripherals: list[Peripheral] = []
         self.filters: dict[str, dict[str, Any]] = {}
@@ -59,6 +63,7 @@ class FakeBlueZ:
         self.objects["/org/bluez"] = {"org.bluez.AgentManager1": {}}
         self._bus.add_message_handler(self._on_message)
         await self._bus.request_name("org.bluez")
+        self._spawn(self._post())
         self._spawn(self._air())
         return self
 
@@ -279,9 +284,26 @@ class FakeBlueZ:
             reply = Message.new_method_return(message, *(await getattr(self, name)(message.path, *message.body) or ()))
         except Refused as exc:
             reply = Message.new_error(message, exc.name, exc.text)
-        await self._bus.send(reply)
-        for end in reply.unix_fds:  # the caller has its own copy
-            os.close(end)
+        self._send(reply)
+
+    def _send(self, message: Message) -> None:
+        self._outbox.append(message)
+        self._filled.set()
+
+    async def _post(self) -> None:
+        """Write what is to be sent when the bus has room: dbus-fast gives a bus up that has none."""
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._outbox:
+                while not select.select([], [self._bus._fd], [], 0)[1]:
+                    await asyncio.sleep(_NO_ROOM_S)
+                message = self._outbox.popleft()
+                written = self._bus.send(message)
+                if message.unix_fds:
+                    await written
+                    for end in message.unix_fds:  # the caller has its own copy
+                        os.close(end)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -289,7 +311,7 @@ class FakeBlueZ:
         task.add_done_callback(self._tasks.discard)
 
     def _signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
-        self._bus.send(
+        self._send(
             Message(
                 message_type=MessageType.SIGNAL,
                 path=path,

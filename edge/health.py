@@ -153,6 +153,9 @@ class HealthReport:
             mode=link.mode(mono_ns) if link else "broker" if counts.frames else None,
             silent=link.flow.is_silent(mono_ns) if link else False,
             loss_percent=self._sources.intake.losses.percent(sensor, mono_ns) if loss is None else loss,
+            clock_offset_ms=counts.time.offset_ms,
+            clock_drift_ppm=counts.time.drift_ppm,
+            clock_resets=counts.time.resets,
             about=dict(counts.about),
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from shared.clock import NS_PER_S
 from shared.ids import AthleteId, SensorId
+from shared.one_voice import Voice, one_voice
 from shared.quantities import STREAMS
 from shared.readings import Readings, select
 
@@ -79,7 +80,7 @@ class Windower:
     A window closes when every stream of the athlete is `lateness_ns` past its end. A stream more than PATIENCE_NS
     behind the athlete's newest reading is not waited for, nor one of under a reading per window (battery). What comes
     for a closed window is counted in `late` and left out: totals shown live are never rewritten silently; the cloud,
-    which reads whole sessions, includes it.
+    which reads whole sessions, includes it. Of several sensors on one stream one at a time is heard (`one_voice`).
     """
 
     def __init__(self, *, size_ns: int = NS_PER_S, lateness_ns: int = NS_PER_S) -> None:
@@ -87,6 +88,7 @@ class Windower:
         self._lateness_ns = lateness_ns
         self._pending: dict[AthleteId, dict[int, list[Readings]]] = defaultdict(dict)
         self._closed: dict[AthleteId, int] = {}
+        self._voices: dict[AthleteId, dict[str, Voice | None]] = defaultdict(dict)
         self._newest_ns: dict[AthleteId, dict[tuple[SensorId, str], int]] = defaultdict(dict)
         self.late = 0
 
@@ -169,10 +171,11 @@ class Windower:
         by_stream: dict[str, list[Readings]] = defaultdict(list)
         for block in blocks:
             by_stream[block.stream].append(block)
+        voices = self._voices[athlete]
+        streams: dict[str, Readings] = {}
+        for stream, parts in by_stream.items():
+            spoken, voices[stream] = one_voice(parts, voices.get(stream))
+            if spoken:
+                streams[stream] = merge(spoken)
         start_ns = index * self._size_ns
-        return Window(
-            athlete=athlete,
-            start_ns=start_ns,
-            end_ns=start_ns + self._size_ns,
-            streams={stream: merge(parts) for stream, parts in by_stream.items()},
-        )
+        return Window(athlete=athlete, start_ns=start_ns, end_ns=start_ns + self._size_ns, streams=streams)

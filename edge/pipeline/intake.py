@@ -183,14 +183,14 @@ class Intake:
         if count == 1:
             part.key.append(key)
             part.sequence.append(first)
-            part.quality.append(quality)
+            part.quality.append(quality | sum(decoded.row_quality))
             part.mono_ns.append(received.mono_ns)
             part.time_ns.append(last_ns)
             part.device_ns.append(device_ns)
         else:
             part.key += [key] * count
             part.sequence += range(first, first + count)
-            part.quality += [quality] * count
+            part.quality += [quality | row for row in decoded.row_quality] or [quality] * count
             part.mono_ns += [received.mono_ns] * count
             if stream == "rr":
                 part.time_ns += beat_times(np.array(decoded.rows)[:, 0], last_ns).tolist()

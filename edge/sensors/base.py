@@ -24,7 +24,8 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `rows` has the columns of `STREAMS[stream].quantities`, oldest first. `origin` and `sequence` are the device's own
     count of the first row, where it counts. `device_ns` is the device's own time of the *last* row, where it sends
     one, and `clock` what that counts from; `period_ns` is the time from row to row. `quality` holds Quality bits that
-    the frame itself tells. `sensor` names the device where one channel carries several (a gateway's topic).
+    the frame itself tells, `row_quality` those of each row where they differ. `sensor` names the device where one
+    channel carries several (a gateway's topic).
     """
 
     stream: str
@@ -35,6 +36,7 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     clock: DeviceClock = DeviceClock.UTC
     period_ns: int = 0
     quality: int = 0
+    row_quality: tuple[int, ...] = ()
     sensor: str | None = None
 
 

@@ -117,15 +117,22 @@ def _in_g(samples: list[tuple[int, ...]], factor_g: float) -> tuple[tuple[float,
 
 
 def _pulses(content: bytes) -> Decoded:
-    """Return the intervals of one frame; one that is doubtful makes the frame doubtful. They carry no time."""
-    quality = Quality.GOOD
+    """Return the intervals of one frame, each with what the strap doubts of it. They carry no time."""
     pulses = pulse_intervals(content)
-    for _, _, error_ms, flags in pulses:
-        if flags & _BLOCKED or error_ms > _MOST_ERROR_MS:
-            quality |= Quality.UNCERTAIN
-        if flags & _CONTACT_SUPPORTED and not flags & _CONTACT:
-            quality |= Quality.NO_CONTACT
-    return Decoded(stream="rr", rows=tuple([(float(ms),) for _, ms, _, _ in pulses]), quality=int(quality))
+    return Decoded(
+        stream="rr",
+        rows=tuple([(float(ms),) for _, ms, _, _ in pulses]),
+        row_quality=tuple([_doubt(error_ms, flags) for _, _, error_ms, flags in pulses]),
+    )
+
+
+def _doubt(error_ms: int, flags: int) -> int:
+    quality = Quality.GOOD
+    if flags & _BLOCKED or error_ms > _MOST_ERROR_MS:
+        quality |= Quality.UNCERTAIN
+    if flags & _CONTACT_SUPPORTED and not flags & _CONTACT:
+        quality |= Quality.NO_CONTACT
+    return int(quality)
 
 
 def _answered(body: bytes, memory: PolarMemory) -> tuple[About, ...]:

@@ -24,6 +24,7 @@ _DEFAULTS = {
     "clock": "utc",
     "period_ns": 0,
     "quality": 0,
+    "row_quality": [],
     "sensor": None,
 }
 Parts = tuple[Decoded | About, ...]
@@ -68,6 +69,7 @@ def told(parts: Parts) -> list[dict[str, Any]]:
             "clock": str(part.clock),
             "period_ns": part.period_ns,
             "quality": int(part.quality),
+            "row_quality": list(part.row_quality),
             "sensor": part.sensor,
         }
         for part in parts
@@ -94,6 +96,7 @@ def check_form(parts: Parts) -> None:
         assert part.rows
         assert (part.origin is None) == (part.sequence is None)
         assert 0 <= part.quality < 256
+        assert len(part.row_quality) in (0, len(part.rows))
         assert part.device_ns is None or -(2**63) < part.device_ns < 2**63
         assert part.period_ns >= 0
         for row in part.rows:

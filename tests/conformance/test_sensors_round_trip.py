@@ -220,9 +220,11 @@ def test_pulses_when_encoded_then_intervals_return_with_their_doubts(pulses: lis
     """Rule: blocker or an error above 30 ms is doubtful; contact counts only where it is supported."""
     part = parts_of(polar.DATA, polar_frames.encode_pulses(pulses))["rr"]
     assert [row[0] for row in part.rows] == [ms for _, ms, _, _ in pulses]
-    doubtful = any(flags & 1 or error > 30 for _, _, error, flags in pulses)
-    off = any(flags & 6 == 4 for _, _, _, flags in pulses)
-    assert part.quality == (Quality.UNCERTAIN if doubtful else 0) | (Quality.NO_CONTACT if off else 0)
+    assert part.quality == 0
+    assert list(part.row_quality) == [
+        (Quality.UNCERTAIN if flags & 1 or error > 30 else 0) | (Quality.NO_CONTACT if flags & 6 == 4 else 0)
+        for _, _, error, flags in pulses
+    ]
 
 
 def test_beacon_when_encoded_then_rate_and_contact_return_once_a_counter() -> None:

@@ -12,7 +12,7 @@ from shared.ids import SensorId
 from tests.fakes.bluez.air import bluez, gateway
 from tests.fakes.bluez.peripheral import Attribute, Peripheral, full, heart_strap
 from tests.fakes.bluez.service import FakeBlueZ
-from tests.tools import BOUND_S, until
+from tests.tools import BOUND_S, settled, until
 
 STRAP = SensorId("C0:00:00:00:00:01")
 OTHER = SensorId("C0:00:00:00:00:02")
@@ -205,7 +205,7 @@ async def test_bluez_when_the_adapter_hears_nothing_then_it_scans_anew(tmp_path:
             await until(lambda: source.status.up)
             for _ in range(29):
                 clock.advance(1.0)
-                await asyncio.sleep(0)
+                await settled()
             assert service.scans["hci0"] == 1
             service.deaf.clear()
             clock.advance(1.0)
@@ -229,7 +229,7 @@ async def test_bluez_when_a_connected_strap_is_silent_then_it_is_connected_anew(
             assert not flow.is_silent(clock.mono_ns())
             clock.advance(2.0)
             assert flow.is_silent(clock.mono_ns())
-            await asyncio.sleep(0)
+            await settled()
             clock.advance(5.0)
             await until(lambda: strap.connections == 2 and is_connected(source, STRAP))
             assert flow.is_silent(clock.mono_ns())
@@ -253,5 +253,5 @@ async def test_bluez_when_only_a_battery_reports_then_silence_is_no_fault(tmp_pa
             await until(lambda: is_connected(source, STRAP))
             for _ in range(60):
                 clock.advance(1.0)
-                await asyncio.sleep(0)
+                await settled()
             assert (pod.connections, is_connected(source, STRAP)) == (1, True)

@@ -12,7 +12,7 @@ from tests.e2e.tablet.test_captures import WIDE
 from tests.e2e.tablet.test_grid import OUTSIDE, OVERFLOWING
 from tests.e2e.tablet.test_link import alert_on
 
-OUT = """() => [...document.querySelectorAll('.bar > *, .bar button, .pill, .banner *')].filter((el) => {
+OUT = """() => [...document.querySelectorAll('.bar > *, .bar button, .pill, .banner *, .facts *')].filter((el) => {
   const box = el.getBoundingClientRect();
   return box.width > 0 && (box.left < 0 || box.right > innerWidth + 0.5 || box.bottom > innerHeight + 0.5);
 }).map((el) => el.textContent)"""

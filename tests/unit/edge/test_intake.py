@@ -83,7 +83,7 @@ def test_intake_when_a_duplicate_carries_the_battery_too_then_it_is_one_duplicat
     [
         (b"\x00\x78", "C0:00:00:00:00:99", "2a37", "unknown device"),
         (b"\x00\x78", STRAP, "ffff", "unknown channel"),
-        (b"\x01\x78", STRAP, "2a37", "frame is shorter than its flags say"),
+        (b"\x01\x78", STRAP, "2a37", "frame is not as long as its flags say"),
         (b"{}", TAG, "position", "not a position in our JSON profile"),
     ],
 )

@@ -173,3 +173,18 @@ def test_windows_when_streams_are_pushed_together_then_none_makes_the_others_lat
     windows += windower.flush()
     assert windower.late == 0
     assert sum(len(window.streams.get("position", ())) for window in windows) == COUNT
+
+
+def test_stream_when_two_sensors_send_it_then_one_is_heard_until_it_falls_silent() -> None:
+    """Rule: two tags on one athlete never make a zigzag; the second is heard five seconds after the first."""
+    first = positions(np.column_stack((np.arange(100), np.zeros(100))), sensor=SensorId("tag-01"))
+    second = positions(np.column_stack((np.arange(300), np.ones(300))), sensor=SensorId("tag-02"))
+    heard = {}
+    for size_s in (1, 7, 60):
+        windower = Windower(size_ns=size_s * NS_PER_S)
+        closed = [*windower.push(first, second), *windower.flush()]
+        blocks = [window.streams["position"] for window in closed if "position" in window.streams]
+        heard[size_s] = np.concatenate([block.values[:, 1] for block in blocks]).tolist()
+        assert windower.late == 0
+    assert heard[1] == heard[7] == heard[60]
+    assert heard[60] == [0.0] * 100 + [1.0] * (300 - 150)

@@ -44,6 +44,8 @@ HOMES: dict[str, tuple[str, ...]] = {
 }
 # The same inside the gateway only.
 EDGE_HOMES: dict[str, tuple[str, ...]] = {
+    "cbor2": ("edge/sensors/senml_pack.py",),
+    "dbus_fast": ("edge/sources/ble_bluez.py",),
     "httpx": ("edge/sync/client.py",),
     "onnxruntime": ("edge/inference/session.py",),
     "sqlite3": ("edge/store/",),

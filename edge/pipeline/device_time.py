@@ -24,8 +24,6 @@ _SLEW = 0.02
 _STEP_NS = 2 * NS_PER_S
 # An own clock that goes back by more has started anew; by less, a frame was late.
 _RESTART_NS = 5 * NS_PER_S
-# Frames numbered as near as this follow each other: one frame's rows, and one lost frame's.
-_NEXT = 64
 # By more, the gateway's own clock was set, not merely kept in step.
 _SET_NS = NS_PER_S // 2
 # A leap counts once frames have agreed on it for as long: what comes late out of a memory comes faster than that.
@@ -170,13 +168,13 @@ class DeviceTime:
         """Return whether the device's clock has been set, or has started anew."""
         last_device_ns, last_behind_ns, last_mono_ns = self._last
         back_ns = last_device_ns - device_ns
-        if not self._is_utc and back_ns > _RESTART_NS:
-            return True
+        if behind_ns - self._shift_ns < -MAX_AHEAD_NS or (not self._is_utc and back_ns > _RESTART_NS):
+            return True  # nothing arrives before it was measured
         jump_ns = (device_ns - last_device_ns) - (mono_ns - last_mono_ns)
         if abs(jump_ns) > _STEP_NS:
             if sequence is not None and self._last_sequence is not None and sequence > self._last_sequence:
-                # What a memory gives up late has older numbers; what a link held back comes late, not early.
-                return back_ns > 0 or (jump_ns > 0 and sequence - self._last_sequence < _NEXT)
+                # What a memory gives up late has older numbers, and what a link held back goes on from the last.
+                return back_ns > 0
             before_ns = last_behind_ns if self._leap is None else self._leap[0]
             self._leap = (before_ns, behind_ns, mono_ns) if abs(behind_ns - before_ns) > _STEP_NS else None
         elif self._leap is not None:

@@ -177,7 +177,9 @@ def test_polar_frames_when_published_then_samples_and_times_are_those_of_the_sou
         assert isinstance(part, Decoded)
         if "ppi" in want:
             assert part.rows == tuple((float(pulse["pp_ms"]),) for pulse in want["ppi"])
-            assert set(part.row_quality) == {Quality.UNCERTAIN}
+            assert part.row_quality == tuple(
+                Quality.UNCERTAIN if pulse["blocker"] or pulse["err_ms"] > 30 else 0 for pulse in want["ppi"]
+            )
             assert part.device_ns is None
             continue
         assert part.device_ns == EPOCH_NS + want["timestamp_ns_since_2000"]

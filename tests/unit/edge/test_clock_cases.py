@@ -169,6 +169,22 @@ def test_clock_when_the_link_holds_readings_back_then_they_land_when_they_were_t
     assert device.resets == 0
 
 
+@pytest.mark.parametrize("period_s", [0.1, 3.0, 60.0])
+@any_clock
+def test_clock_when_a_slow_sender_was_held_back_then_nothing_leaps(period_s: float, clock: DeviceClock) -> None:
+    """Rule: an hour's readings that a broker kept come at once, a minute apart by their own clock, and stay there."""
+    gateway, device = ManualClock(utc_ns=START_NS), DeviceTime()
+    count = round(3600 / period_s)
+    for n in range(count):
+        received = Stamp(utc_ns=gateway.utc_ns(), mono_ns=gateway.mono_ns(), boot_id=gateway.boot_id)
+        device_ns = START_NS - round((count - n) * period_s * NS_PER_S)
+        placed_ns, _ = device.place(device_ns, clock, received, origin="power-on", sequence=n)
+        if clock is DeviceClock.UTC:
+            assert placed_ns == device_ns
+        gateway.advance(0.001)
+    assert device.resets == 0 or clock is DeviceClock.OWN
+
+
 def test_clock_when_it_is_near_then_its_word_is_kept_to_the_nanosecond() -> None:
     """Rule: a clock that is kept in step is not second-guessed."""
     track, device = play(constant(0.03), clock=DeviceClock.UTC, counts=True)

@@ -11,13 +11,14 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from edge.export.commands import export_session
 from edge.files.commands import import_file
 from edge.inference.gate import Verdict, check_model, limit_this_process
 from edge.settings import GatewaySettings, load
 from edge.sources.base import Source
-from edge.sources.replay import ReplaySource
+from edge.sources.replay import ReplaySource, read_frames
 from shared.clock import SystemClock
 from shared.errors import ConfigError, SidelineError
 from shared.log import configure
@@ -49,6 +50,9 @@ def run(
     """Run the gateway until Ctrl-C or SIGTERM."""
     configure(level=log_level, json=log_json)
     chosen = load(settings)
+    for option, path in (("--ready-file", ready_file), ("--record", record)):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigError(option, f"there is no folder {path.parent}")
     if port is not None:
         chosen = msgspec.structs.replace(chosen, port=port)
     _run(_serve(chosen, ready_file=ready_file, record=record))
@@ -71,6 +75,7 @@ def replay(
         chosen = msgspec.structs.replace(chosen, data_dir=str(data_dir.resolve()))
     if not recording.is_file():
         raise ConfigError(str(recording), "no such file")
+    next(iter(read_frames(recording)), None)  # what is no recording is said before anything starts
     _run(_serve(chosen, recording=recording, speed=speed))
 
 
@@ -87,7 +92,7 @@ def check(
     elif verdict.passed:
         _out.print(f"passed; p99 {verdict.latency_ms_p99:.2f} ms")
     else:
-        _out.print(f"refused: {verdict.reason}")
+        _out.print(f"refused: {escape(verdict.reason or '')}", soft_wrap=True)
     raise typer.Exit(0 if verdict.passed else 1)
 
 
@@ -105,8 +110,11 @@ def check_settings(settings: Settings = Path("gateway.toml")) -> None:
 def _resolved(settings: GatewaySettings) -> dict[str, object]:
     """Return what the settings' short words stand for. Raises: ConfigError."""
     from edge.pipeline.projection import pitch_calibration  # noqa: PLC0415  see _serve
+    from edge.sensors.commands import conversations  # noqa: PLC0415
     from edge.sources.mqtt_topics import Topics  # noqa: PLC0415
 
+    if settings.ble:
+        conversations(settings.ble.polar_streams, settings.ble.movesense_paths)
     routes = Topics(settings.mqtt.topics).routes if settings.mqtt else ()
     pitch = pitch_calibration(settings.session)
     return {
@@ -174,7 +182,7 @@ def main() -> None:
         exc = group.exceptions[0]
         while isinstance(exc, BaseExceptionGroup):
             exc = exc.exceptions[0]
-        _err.print(f"[bold red]error:[/bold red] {exc}", highlight=False)
+        _err.print(f"[bold red]error:[/bold red] {escape(str(exc))}", highlight=False, soft_wrap=True)
         raise SystemExit(2 if isinstance(exc, ConfigError) else 1) from None
 
 

@@ -30,6 +30,7 @@ from edge.sources.ble import BleSource
 from edge.sources.mqtt import MqttSource
 from edge.store.database import only_gateway
 from edge.store.journal import Journal
+from edge.store.restamp import ClockStep
 from edge.supervise import keep_running
 from edge.sync.summaries import Summaries
 from edge.sync.uploader import Uploader
@@ -81,7 +82,7 @@ class Gateway:
         self._storing = Storing(self._intake, self._journal, self._lane, settings.store, clock, record=record)
         self._hub = Hub(clock)
         self._broadcast = Broadcast(self._live, self._lane, self._hub, self._journal, clock)
-        self._watch = ClockWatch(self._journal, clock, self._broadcast.on_clock_set)
+        self._watch = ClockWatch(self._journal, clock, self._on_clock_set)
         self._uploader, self._updater = self._cloud()
         self._installer = Installer(
             settings.release,
@@ -219,6 +220,17 @@ class Gateway:
         async with self._keeping_roster:
             await asyncio.to_thread(keep_roster, self._wearers.roster, Path(self._settings.roster_file))
         return True
+
+    async def _on_clock_set(self, step: ClockStep) -> None:
+        """Bring what was told by the old time in line: who wears what, and the session that is shown.
+
+        Raises: StoreError as `_assign`.
+        """
+        moved = self._wearers.clock_set(self._clock.utc_ns(), step.shift_ns)
+        await self._broadcast.on_clock_set(step)
+        if moved:
+            async with self._keeping_roster:
+                await asyncio.to_thread(keep_roster, self._wearers.roster, Path(self._settings.roster_file))
 
     async def _snapshot(self) -> Snapshot:
         """Return everything that a tablet needs at its start."""

@@ -1,5 +1,6 @@
 """Keeps components running. The one place that catches whatever a component raises."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
@@ -24,6 +25,7 @@ async def keep_running(
         try:
             await component()
         except Exception:  # noqa: BLE001  a broken invariant stops its component, not the gateway
+            stop_if_cancelled()
             if clock.mono_ns() - started_ns > _HEALTHY_NS:
                 failures = 0
             wait_s = waits.delay_s(failures, rng)
@@ -33,3 +35,14 @@ async def keep_running(
         else:
             _log.warning("component ended, starting it again", component=name)
             await clock.sleep(waits.base_s)
+
+
+def stop_if_cancelled() -> None:
+    """Raise the cancellation of the running task that an error took the place of.
+
+    A task group whose children fail while it is being cancelled raises their errors in place of the cancellation
+    (before Python 3.13), and so does a connection that cannot be left in peace: who then begins anew would never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

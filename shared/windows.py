@@ -127,6 +127,15 @@ class Windower:
         """Return all that is pending, at the end of a recording."""
         return [window for athlete in list(self._pending) for window in self._close(athlete, None)]
 
+    def follow(self, earlier: "Windower") -> list[Window]:
+        """Go on where a windower of longer windows stands: what it closed stays closed, what it holds is taken over."""
+        for athlete, index in earlier._closed.items():  # noqa: SLF001  one of our own kind
+            self._closed[athlete] = (index + 1) * earlier._size_ns // self._size_ns - 1  # noqa: SLF001
+        self._voices = earlier._voices  # noqa: SLF001
+        self.late += earlier.late
+        pending = [blocks for held in earlier._pending.values() for blocks in held.values()]  # noqa: SLF001
+        return self.push(*(block for blocks in pending for block in blocks))
+
     def _file(self, athlete: AthleteId, block: Readings) -> None:
         """Put a block's readings into the windows that they belong to."""
         closed = self._closed.get(athlete, -1)

@@ -1,12 +1,14 @@
 """What all tests share: clocks, a real broker, published reference values, and a watch on processes left behind."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import structlog
 from hypothesis import settings
 
 from shared.clock import ManualClock, SystemClock
@@ -26,6 +28,16 @@ _HELPERS = ("resource_tracker", "forkserver")
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture
+def quiet_bumble() -> Iterator[None]:
+    """Bumble warns of packets for links that a test cuts on purpose."""
+    logger = logging.getLogger("bumble")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(before)
 
 
 @pytest.fixture
@@ -80,6 +92,13 @@ def no_process_left_behind() -> Iterator[None]:
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
     _, alive = psutil.wait_procs([child for child in left if not _is_lasting(child)], timeout=_LEFT_BEHIND_BOUND_S)
     assert not alive, f"left running: {alive}"
+
+
+@pytest.fixture(autouse=True)
+def logs_as_by_default() -> Iterator[None]:
+    """A command line that a test ran in this process leaves no log level behind."""
+    yield
+    structlog.reset_defaults()
 
 
 def _is_lasting(child: psutil.Process) -> bool:

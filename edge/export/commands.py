@@ -1,5 +1,6 @@
 """`sideline-gateway export-session`: a session out of the journal as FIT, CSV, XLSX or Parquet."""
 
+import contextlib
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge.files.commands import moment_ns
@@ -65,14 +67,14 @@ def export_session(
         export = Export(session=session, profiles=profiles, on_rows=lambda rows: progress.advance(task, rows))
         written = _write(files_of(form.value, output, export), force=force)
     for path in written:
-        _out.print(f"wrote {path}", soft_wrap=True)
+        _out.print(f"wrote {escape(str(path))}", soft_wrap=True)
 
 
 def _session(
     reader: "JournalReader", progress: Progress, from_ns: int | None, to_ns: int | None, athletes: frozenset[AthleteId]
 ) -> "Session":
     from edge.export.session import gather  # noqa: PLC0415
-    from edge.ui.broadcast import SESSION_GAP_NS  # noqa: PLC0415
+    from edge.store.journal import SESSION_GAP_NS  # noqa: PLC0415
 
     latest = from_ns is None and to_ns is None
     first = reader.latest_session(SESSION_GAP_NS) if latest else 1
@@ -87,7 +89,8 @@ def _session(
     session = gather(blocks)
     if session is None:
         whose = f" of {', '.join(sorted(athletes))}" if athletes else ""
-        raise ConfigError("--from", f"no readings{whose} are stored for that time")
+        when = "in the latest session" if latest else "for that time"
+        raise ConfigError("--athlete" if athletes else "--from", f"no readings{whose} are stored {when}")
     return session
 
 
@@ -106,7 +109,8 @@ def _write(files: "dict[Path, Write]", *, force: bool) -> list[Path]:
             write(temporary)
             temporary.replace(path)
         except OSError as exc:
-            raise SourceError(str(path), exc.strerror or "cannot be written") from exc
+            raise SourceError(str(exc.filename or path), exc.strerror or "cannot be written") from exc
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # where nothing could be written, nothing lies
+                temporary.unlink(missing_ok=True)
     return list(files)

@@ -15,6 +15,8 @@ from shared.parquet_codec import encode_parquet
 from shared.readings import Readings
 
 Write = Callable[[Path], None]
+_SUFFIXES = (".fit", ".csv", ".xlsx", ".parquet")
+_ONE_FILE = {"fit": ".fit", "xlsx": ".xlsx"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +37,11 @@ def files_of(form: str, output: Path, export: Export) -> dict[Path, Write]:
 
     XLSX makes the file `output`; FIT too when its name ends in `.fit` and there is one athlete; all else makes files
     in the folder `output`.
-    Raises: ConfigError when there is nothing that the format can hold.
+    Raises: ConfigError when there is nothing that the format can hold, or `output` is the name of another file.
     """
+    suffix = output.suffix.lower()
+    if suffix in _SUFFIXES and suffix != _ONE_FILE.get(form) and not output.is_dir():
+        raise ConfigError("--output", f"{output} is named like a file: {form} makes files in a folder")
     return FORMATS[form](output, export)
 
 

@@ -12,6 +12,7 @@ from shared.clock import NS_PER_S
 from shared.ids import AthleteId
 from shared.metrics.base import Profile
 from shared.metrics.registry import METRICS, MetricTracker
+from shared.one_voice import one_voice
 from shared.quantities import STREAMS
 from shared.readings import Readings
 from shared.windows import Window, Windower, merge
@@ -35,11 +36,11 @@ class Session:
         return tuple(sorted(athlete for athlete in found if athlete is not None))
 
     def of(self, athlete: AthleteId) -> dict[str, Readings]:
-        """Return one athlete's streams, each as one block in time order."""
+        """Return one athlete's streams, each as one block in time order, of one sensor at a time."""
         mine = {
             stream: [block for block in blocks if block.athlete == athlete] for stream, blocks in self.streams.items()
         }
-        return {stream: merge(blocks) for stream, blocks in mine.items() if blocks}
+        return {stream: merge(one_voice(blocks, None)[0]) for stream, blocks in mine.items() if blocks}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -57,7 +58,7 @@ def import_file(
     start_ns = None if start is None else moment_ns("--start", start)
     bodies = [_bytes(path) for path in (file, partner) if path is not None]
     try:
-        with _out.status(f"reading {file.name}"):
+        with _out.status(f"reading {escape(file.name)}"):
             opened = open_files(bodies, salvage=salvage)
             blocks = blocks_of(opened, naming, start_ns=start_ns)
     except DecodeError as exc:
@@ -70,7 +71,7 @@ def import_file(
 
 
 def moment_ns(where: str, text: str) -> int:
-    """Return an ISO 8601 moment as nanoseconds UTC; one without a zone is UTC.
+    """Return an ISO 8601 moment as nanoseconds UTC; one without a zone is UTC, and people are told so.
 
     Raises: ConfigError naming the option.
     """
@@ -80,7 +81,10 @@ def moment_ns(where: str, text: str) -> int:
         raise ConfigError(where, f"{text!r} is not a moment such as 2026-03-01T18:30:00+01:00") from exc
     if not 1970 < moment.year < 2200:
         raise ConfigError(where, f"{text!r} is not in this age")
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6) * 1000
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+        _out.print(f"note: {where} names no time zone: it is taken as {moment.isoformat()}", soft_wrap=True)
+    return round(moment.timestamp() * 1e6) * 1000
 
 
 def _naming(
@@ -92,9 +96,9 @@ def _naming(
     roster = read_roster(roster_file)
     known = {member.athlete for member in roster.athletes}
 
-    def member(name: str) -> AthleteId:
+    def member(where: str, name: str) -> AthleteId:
         if parse_athlete_id(name) not in known:
-            raise ConfigError("athlete", f"{name} is not in the roster {roster_file}")
+            raise ConfigError(where, f"{name} is not in the roster {roster_file}")
         return AthleteId(name)
 
     named = _players(players) if players else {}
@@ -104,8 +108,8 @@ def _naming(
             raise ConfigError("--map", f"{pair!r} is not of the form home-10=a07")
         named[player] = name
     return Naming(
-        athlete=None if athlete is None else member(athlete),
-        players={player: member(name) for player, name in named.items()},
+        athlete=None if athlete is None else member("--athlete", athlete),
+        players={player: member(player, name) for player, name in named.items()},
         worn=Wearers(roster).wearer,
         keep=keep,
     )
@@ -144,9 +148,9 @@ def _show(opened: "Opened", blocks: Sequence[Readings]) -> None:
     _out.print(f"{opened.format}, sensor {opened.sensor('' if opened.wearers == ('',) else '...')}")
     _out.print(table)
     if opened.content.damage is not None:
-        _out.print(f"[yellow]damaged[/yellow]: {opened.content.damage}; what precedes it is marked uncertain")
+        _out.print(f"[yellow]damaged[/yellow]: {escape(opened.content.damage)}; what precedes it is marked uncertain")
     for note in opened.content.notes:
-        _out.print(f"note: {note}")
+        _out.print(f"note: {escape(note)}", soft_wrap=True)
 
 
 def _store(database: Path, max_bytes: int, origin: str, name: str, blocks: Sequence[Readings]) -> None:
@@ -172,5 +176,7 @@ def _store(database: Path, max_bytes: int, origin: str, name: str, blocks: Seque
             before = find_import(connection, origin)
     finally:
         connection.close()
-    known = before.name if before else name
-    _out.print(f"already imported as {known}: nothing added")
+    known = escape(before.name if before else name)
+    _out.print(
+        f"already imported as {known}: nothing added, its readings stay with whom they were given", soft_wrap=True
+    )

@@ -13,6 +13,7 @@ from shared.metrics.motion import HIGH_SPEED_BAND, SPRINT_BAND, SpeedBandDistanc
 from shared.metrics.registry import MetricTracker
 from shared.metrics.trace import MAX_SPEED_MPS
 from shared.metrics.trimp import BanisterTrimp
+from shared.one_voice import Voice, one_voice
 from shared.readings import Quality, Readings
 from shared.windows import Window
 
@@ -47,6 +48,7 @@ class AthleteLive:
     totals: dict[str, float] = field(default_factory=dict)
     zone_s: list[float] | None = None
     coverage: float | None = None
+    voices: dict[str, Voice | None] = field(default_factory=dict)
     metrics: MetricTracker = field(init=False)
     effort_state: effort.EffortState = field(init=False)
 
@@ -55,11 +57,15 @@ class AthleteLive:
         self.effort_state = effort.start(self.profile)
 
     def take(self, block: Readings) -> None:
-        """Take the newest readings of a block that has just come."""
+        """Take the newest readings of a block that has just come, of one sensor at a time as the metrics do."""
         newest = slice(-_SHOWN_READINGS, None)
         take = {"heart_rate": self._take_heart_rate, "position": self._take_position}.get(block.stream)
         if take is None:
             return
+        spoken, self.voices[block.stream] = one_voice([block], self.voices.get(block.stream))
+        if not spoken:
+            return
+        block = spoken[0]
         rows = zip(
             block.time_ns[newest].tolist(),
             block.sequence[newest].tolist(),
@@ -74,6 +80,10 @@ class AthleteLive:
     def close(self, window: Window) -> None:
         """Take a window that has closed: totals and model inputs move on."""
         self.metrics.update(window)
+        self.feel(window)
+
+    def feel(self, window: Window) -> None:
+        """Move the model's inputs on by a window of a second."""
         self.effort_state = effort.update(self.effort_state, window)
 
     def refresh_totals(self, until_ns: int) -> None:

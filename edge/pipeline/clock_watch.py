@@ -34,7 +34,10 @@ class ClockWatch:
         self._journal = journal
         self._clock = clock
         self._on_step = on_step
-        self._offset_ns = clock.utc_ns() - clock.mono_ns()
+        self._looked_ns = clock.mono_ns()
+        self._offset_ns = clock.utc_ns() - self._looked_ns
+        self._unstored: list[ClockStep] = []
+        """Steps that the journal has not taken yet."""
         self._cloud_ns: tuple[int, int] | None = None
         """The cloud's time and our monotonic one when it was heard."""
         self._right = asyncio.Event()
@@ -51,7 +54,8 @@ class ClockWatch:
         while True:
             step = self._step()
             if step is not None:
-                await self._set(step)
+                self._unstored.append(step)
+            await self._store_steps()
             self._judge(newest_ns)
             await self._clock.sleep(_EVERY_S)
 
@@ -68,21 +72,31 @@ class ClockWatch:
         self._cloud_ns = (cloud_ns, self._clock.mono_ns())
 
     def _step(self) -> ClockStep | None:
-        mono_ns = self._clock.mono_ns()
-        offset_ns = self._clock.utc_ns() - mono_ns
+        since_ns, self._looked_ns = self._looked_ns, self._clock.mono_ns()
+        offset_ns = self._clock.utc_ns() - self._looked_ns
         shift_ns, self._offset_ns = offset_ns - self._offset_ns, offset_ns
         if abs(shift_ns) < _STEP_NS:
             return None
-        return ClockStep(boot=self._clock.boot_id, mono_ns=mono_ns, shift_ns=shift_ns)
+        return ClockStep(
+            boot=self._clock.boot_id,
+            since_ns=since_ns,
+            mono_ns=self._looked_ns,
+            shift_ns=shift_ns,
+            offset_ns=offset_ns,
+        )
 
-    async def _set(self, step: ClockStep) -> None:
-        try:
-            gone = await self._journal.set_clock(step)
-        except StoreError as exc:
-            _log.error("clock step cannot be stored", problem=str(exc))
-            return
-        _log.warning("clock was set", shift_s=round(step.shift_ns / NS_PER_S, 3), uploaded_before=gone)
-        await self._on_step(step)
+    async def _store_steps(self) -> None:
+        """Hand steps to the journal in order; what it cannot take is tried again with the next look."""
+        while self._unstored:
+            step = self._unstored[0]
+            try:
+                gone = await self._journal.set_clock(step)
+            except StoreError as exc:
+                _log.error("clock step cannot be stored", problem=str(exc))
+                return
+            self._unstored.pop(0)
+            _log.warning("clock was set", shift_s=round(step.shift_ns / NS_PER_S, 3), uploaded_before=gone)
+            await self._on_step(step)
 
     def _judge(self, newest_ns: int) -> None:
         problem = self._problem(newest_ns)
@@ -94,6 +108,8 @@ class ClockWatch:
             self._link.failed(problem)
 
     def _problem(self, newest_ns: int) -> str | None:
+        if self._unstored:
+            return "it was set, and what was stored before cannot be stamped anew yet"
         now_ns = self._clock.utc_ns()
         if self._cloud_ns is not None:
             cloud_ns, heard_ns = self._cloud_ns

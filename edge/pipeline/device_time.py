@@ -164,6 +164,19 @@ class DeviceTime:
             return device_ns + self._shift_ns + gateway_ns, 0
         return device_ns + self._shift_ns, _CORRECTED if self._shift_ns else 0
 
+    def place_kept(self, device_ns: int, received: Stamp) -> tuple[int, int]:
+        """Return the UTC time and Quality bits of a reading that a UTC device says it kept in its memory.
+
+        How late it is says nothing of the clocks; only the correction that is known already applies.
+        """
+        shift_ns = self._shift_ns
+        gateway_ns = received.utc_ns - received.mono_ns
+        if shift_ns and abs(gateway_ns - self._gateway_ns) > _SET_NS:
+            shift_ns += gateway_ns - self._gateway_ns
+        if not -MAX_AHEAD_NS <= received.utc_ns - device_ns - shift_ns <= MAX_AGE_NS:
+            return received.utc_ns, _CORRECTED
+        return device_ns + shift_ns, _CORRECTED if shift_ns else 0
+
     def _leaps(self, device_ns: int, behind_ns: int, mono_ns: int, sequence: int | None) -> bool:
         """Return whether the device's clock has been set, or has started anew."""
         last_device_ns, last_behind_ns, last_mono_ns = self._last

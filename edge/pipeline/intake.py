@@ -14,13 +14,16 @@ from edge.pipeline.projection import PitchCalibration, with_positions
 from edge.pipeline.roster import Wearers
 from edge.pipeline.seen import Seen
 from edge.pipeline.validate import implausible
-from edge.sensors.base import About, Decoded, Rejected, Sensor
+from edge.sensors.base import About, Decoded, DeviceClock, FadingMemory, Rejected, Sensor
 from edge.sensors.registry import reader_of
+from shared.clock import Stamp
 from shared.errors import ConfigError, DecodeError
 from shared.ids import SensorId, parse_sensor_id
+from shared.one_voice import HAND_OVER_NS
 from shared.readings import NO_TIME, Clocks, Frame, Quality, Readings
 
 _IMPLAUSIBLE = np.uint8(Quality.IMPLAUSIBLE)
+_BACKLOG = int(Quality.BACKLOG)
 # Far more than a squad's sensors.
 _MOST_MEMORIES = 4096
 # What every Bluetooth device may have does not say what it is.
@@ -77,6 +80,8 @@ class Intake:
         self._seen = Seen()
         self._memories: dict[tuple[SensorId, str], Any] = {}
         self._next: dict[tuple[SensorId, str], int] = defaultdict(int)
+        self._beats: dict[SensorId, tuple[str, int]] = {}
+        """The channel that each device's beats come on, and when the last came."""
         self.counts: dict[SensorId, SensorCounts] = {}
         self.losses = Losses()
 
@@ -137,8 +142,12 @@ class Intake:
             self._memories[key] = sensor.start()
             while len(self._memories) > _MOST_MEMORIES:  # names of strangers, made up by whoever publishes
                 del self._memories[next(iter(self._memories))]
+        memory = self._memories[key]
+        if isinstance(memory, FadingMemory) and not memory.outlives(frame.received.mono_ns):
+            memory = self._memories[key] = sensor.start()
+            memory.outlives(frame.received.mono_ns)
         try:
-            parts = sensor.decode(frame.channel, frame.body, self._memories[key])
+            parts = sensor.decode(frame.channel, frame.body, memory)
         except DecodeError:
             if counts is not None:
                 counts.malformed += 1
@@ -158,6 +167,8 @@ class Intake:
     def _gather(self, device: SensorId, frame: Frame, decoded: Decoded, batch: _Batch) -> bool:
         """Add the rows of one stream to the batch; return False if they have come before."""
         stream, count = decoded.stream, len(decoded.rows)
+        if stream == "rr" and not self._tells_beats(device, frame):
+            return False
         if decoded.origin is None or decoded.sequence is None:
             origin, first = self._origin, self._next[device, stream]
             self._next[device, stream] = first + count
@@ -175,9 +186,7 @@ class Intake:
         device_ns, last_ns = NO_TIME, received.utc_ns
         if decoded.device_ns is not None:
             device_ns = decoded.device_ns
-            last_ns, corrected = self.counts[device].time.place(
-                device_ns, decoded.clock, received, origin=decoded.origin, sequence=decoded.sequence
-            )
+            last_ns, corrected = _placed(self.counts[device].time, device_ns, decoded, received)
             quality |= corrected
         part.rows += decoded.rows
         if count == 1:
@@ -201,6 +210,15 @@ class Intake:
             )
         if stream == "battery":
             self.counts[device].battery_percent = decoded.rows[-1][0]
+        return True
+
+    def _tells_beats(self, device: SensorId, frame: Frame) -> bool:
+        """Return whether this channel is the one that a device's beats are taken from: some send each beat on two."""
+        mono_ns = frame.received.mono_ns
+        channel, last_ns = self._beats.get(device, (frame.channel, 0))
+        if channel != frame.channel and mono_ns - last_ns <= HAND_OVER_NS:
+            return False
+        self._beats[device] = (frame.channel, mono_ns)
         return True
 
     def _blocks(self, stream: str, part: _Part, keys: list[tuple[SensorId, str, str]]) -> list[Readings]:
@@ -231,6 +249,13 @@ class Intake:
             self.counts[sensor].implausible += int(np.count_nonzero(block.quality & _IMPLAUSIBLE))
             blocks += self._wearers.worn(block)
         return blocks
+
+
+def _placed(time: DeviceTime, device_ns: int, decoded: Decoded, received: Stamp) -> tuple[int, int]:
+    """Return the UTC time of a device's last row, and its Quality bits."""
+    if decoded.quality & _BACKLOG and decoded.clock is DeviceClock.UTC:
+        return time.place_kept(device_ns, received)
+    return time.place(device_ns, decoded.clock, received, origin=decoded.origin, sequence=decoded.sequence)
 
 
 def _back_from(last_ns: int, period_ns: int, count: int) -> list[int]:

@@ -14,6 +14,7 @@ from edge.messages import AthleteMetrics, Dot, TeamNow, Tile
 from edge.pipeline import alerts
 from edge.pipeline.alerts import VARIABLES, RuleState
 from edge.pipeline.athlete_live import AthleteLive
+from edge.pipeline.restoring import Past, seconds_of
 from edge.pipeline.roster import Wearers
 from edge.pipeline.team_live import teams_now
 from edge.settings import AlertRule, SessionSettings
@@ -72,6 +73,7 @@ class Live:
 
     def _start(self) -> None:
         self._windower = Windower()
+        self._past: Past | None = None
         self.athletes = {
             athlete: AthleteLive(profile=profile, plan_m=self._plan_m) for athlete, profile in self._profiles.items()
         }
@@ -85,6 +87,33 @@ class Live:
 
     def take(self, blocks: Sequence[Readings]) -> None:
         """Take blocks that have just come."""
+        for window in self._windower.push(*self._worn(blocks)):
+            self.athletes[window.athlete].close(window)
+
+    def restore(self, blocks: Sequence[Readings]) -> None:
+        """Take what an earlier run of this session stored, oldest first; `restored` ends it."""
+        together: dict[tuple[object, ...], list[Readings]] = defaultdict(list)
+        for block in blocks:
+            together[block.sensor, block.stream, block.origin, block.athlete].append(block)
+        if self._past is None:
+            self._past = Past()
+        for window in self._past.take(self._worn([merge(parts) for parts in together.values()])):
+            live = self.athletes[window.athlete]
+            live.metrics.update(window)
+            for second in seconds_of(window):
+                live.feel(second)
+
+    def restored(self) -> None:
+        """Go on from what was restored, with windows of a second again."""
+        if self._past is None:
+            return
+        for window in self._windower.follow(self._past.windower):
+            self.athletes[window.athlete].close(window)
+        self._past = None
+        self.changed.clear()
+
+    def _worn(self, blocks: Sequence[Readings]) -> list[Readings]:
+        """Show the newest of each block and return those of somebody on the roster."""
         worn: list[Readings] = []
         for block in blocks:
             if block.stream == "position":
@@ -96,16 +125,7 @@ class Live:
             self.newest_ns = max(self.newest_ns, int(block.time_ns.max()))
             self.changed.add(live.profile.athlete)
             worn.append(block)
-        for window in self._windower.push(*worn):
-            self.athletes[window.athlete].close(window)
-
-    def restore(self, blocks: Sequence[Readings]) -> None:
-        """Take what an earlier run of this session stored, so that totals go on where they were."""
-        together: dict[tuple[object, ...], list[Readings]] = defaultdict(list)
-        for block in blocks:
-            together[block.sensor, block.stream, block.origin, block.athlete].append(block)
-        self.take([merge(parts) for parts in together.values()])
-        self.changed.clear()
+        return worn
 
     def refresh(self) -> None:
         """Once a second: close the windows of those who fell silent and read the totals."""

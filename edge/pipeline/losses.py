@@ -17,6 +17,11 @@ class _Count:
     seconds: deque[list[int]] = field(default_factory=deque)
     """[second of arrival, numbers passed, readings that came], the last minute's."""
 
+    def recent(self, since: int) -> tuple[int, int]:
+        """Return how many readings came after a second, and how many numbers they passed."""
+        recent = [(passed, came) for second, passed, came in self.seconds if second > since]
+        return sum(came for _, came in recent), sum(passed for passed, _ in recent)
+
 
 class Losses:
     """Follows the numbers of each sensor's streams."""
@@ -45,14 +50,13 @@ class Losses:
     def percent(self, sensor: SensorId, now_ns: int) -> float | None:
         """Return the share of the last minute's readings that did not come, in %; None where nothing is counted.
 
-        Expected are the numbers that the device's count passed, came what arrived, over all its streams. One that comes
-        late makes up for its gap. None below ten expected readings.
+        Expected are the numbers that the device's count passed, came what arrived, in the stream of which most came:
+        one number may count messages of which only some hold a second stream, as a tag's battery. One that comes late
+        makes up for its gap. None below ten expected readings.
         """
         since = now_ns // NS_PER_S - _WINDOW_S
-        recent = [
-            second for known in self._counts.get(sensor, {}).values() for second in known.seconds if second[0] > since
-        ]
-        expected = sum(passed for _, passed, _ in recent)
+        streams = [known.recent(since) for known in self._counts.get(sensor, {}).values()]
+        came, expected = max(streams, default=(0, 0))
         if expected < _FEWEST_EXPECTED:
             return None
-        return round(100.0 * max(0.0, 1.0 - sum(came for _, _, came in recent) / expected), 1)
+        return round(100.0 * max(0.0, 1.0 - came / expected), 1)

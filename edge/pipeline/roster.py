@@ -1,5 +1,6 @@
 """Who wears which sensor, at a time; a sensor may change hands while a session runs."""
 
+import bisect
 import os
 import re
 from collections import defaultdict
@@ -25,6 +26,8 @@ class Wearers:
 
     def __init__(self, roster: Roster) -> None:
         self._history: dict[SensorId, list[tuple[int, AthleteId | None]]] = defaultdict(list)
+        self._made: set[tuple[SensorId, int]] = set()
+        """Changes of this run, by sensor and the time from which they hold."""
         self._athletes = {AthleteId(athlete.athlete) for athlete in roster.athletes} | {BALL}
         self._roster = msgspec.structs.replace(
             roster,
@@ -77,14 +80,33 @@ class Wearers:
 
         What was measured before stays its former wearer's, also when it arrives later.
         """
+        self.clock_set(now_ns)
         heard = SensorId(as_heard(sensor))
-        history = self._history[heard]
-        # A clock that was set back must not let an older change win.
-        from_ns = max(now_ns, history[-1][0]) if history else now_ns
-        history.append((from_ns, athlete))
-        assignments = [*self._roster.assignments, Assignment(sensor=heard, athlete=athlete, from_ns=from_ns)]
+        if athlete == self.wearer(heard, now_ns):
+            return heard  # tapped twice, or a stranger's taken off
+        self._made.add((heard, now_ns))
+        bisect.insort(self._history[heard], (now_ns, athlete), key=lambda change: change[0])
+        assignments = [*self._roster.assignments, Assignment(sensor=heard, athlete=athlete, from_ns=now_ns)]
         self._roster = msgspec.structs.replace(self._roster, assignments=assignments)
         return heard
+
+    def clock_set(self, now_ns: int, shift_ns: int = 0) -> bool:
+        """Move the changes of this run when the clock is set forwards by `shift_ns`; none stays in the future.
+
+        Return whether there were any. What the roster file plans for later stays.
+        """
+        moved = {(sensor, at_ns): min(at_ns + max(0, shift_ns), now_ns) for sensor, at_ns in self._made}
+        moved = {change: to_ns for change, to_ns in moved.items() if to_ns != change[1]}
+        for sensor in {sensor for sensor, _ in moved}:
+            changes = [(moved.get((sensor, at_ns), at_ns), athlete) for at_ns, athlete in self._history[sensor]]
+            self._history[sensor] = sorted(changes, key=lambda change: change[0])
+        self._made = {(sensor, moved.get((sensor, at_ns), at_ns)) for sensor, at_ns in self._made}
+        assignments = [
+            msgspec.structs.replace(a, from_ns=moved.get((SensorId(a.sensor), a.from_ns), a.from_ns))
+            for a in self._roster.assignments
+        ]
+        self._roster = msgspec.structs.replace(self._roster, assignments=assignments)
+        return bool(moved)
 
     def profiles(self) -> dict[AthleteId, Profile]:
         """Return what the metrics need to know of each athlete."""

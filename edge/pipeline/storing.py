@@ -29,6 +29,7 @@ _RETRY_S = 1.0
 _RECLAIMED_CHUNKS = 5000
 # Frames that come within this time are decoded together: numpy's cost is by batch, not by frame.
 _TOGETHER_S = 0.005
+_NOT_KEPT_UP = "store could not keep up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,7 +146,7 @@ class Storing:
         """Take a source's counts of given-up frames; they become gap records with the next commit."""
         now_ns = self._clock.utc_ns()
         for sensor, count in dropped.items():
-            known = next((gap for gap in self._gaps if gap.sensor == sensor), None)
+            known = next((gap for gap in self._gaps if (gap.sensor, gap.reason) == (sensor, _NOT_KEPT_UP)), None)
             if known is not None:  # not stored yet: one record tells both
                 self._gaps.remove(known)
             self._gaps.append(
@@ -155,7 +156,7 @@ class Storing:
                     from_ns=known.from_ns if known else now_ns,
                     to_ns=now_ns,
                     count=count + (known.count if known else 0),
-                    reason="store could not keep up",
+                    reason=_NOT_KEPT_UP,
                 )
             )
         dropped.clear()

@@ -1,8 +1,9 @@
 """What a sensor's decoder is: pure, from one frame's bytes to rows of values."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -63,7 +64,27 @@ class Rejected:
     reason: str
 
 
-class Sensor(Protocol):
+class FadingMemory:
+    """A memory that means nothing after a silence, as of counters that may have rolled over unseen.
+
+    `lasts_ns` is how long a silence it outlives; the intake keeps `heard_ns`, when the frame before arrived by the
+    gateway's monotonic clock.
+    """
+
+    __slots__ = ("heard_ns",)
+    lasts_ns: ClassVar[int]
+
+    def __init__(self) -> None:
+        self.heard_ns: int | None = None
+
+    def outlives(self, mono_ns: int) -> bool:
+        """Return whether it still counts for a frame that arrives now, which is remembered."""
+        silent_ns = 0 if self.heard_ns is None else mono_ns - self.heard_ns
+        self.heard_ns = mono_ns
+        return silent_ns <= self.lasts_ns
+
+
+class Sensor(ABC):
     """One kind of device.
 
     `channels` are what its frames come on: Bluetooth characteristics as 4 hexadecimal digits (`"2a37"`) or full UUIDs
@@ -73,23 +94,21 @@ class Sensor(Protocol):
     (pattern, channel): `{sensor}` in a pattern stands for the level that names the device, `+` and `#` as in MQTT.
     """
 
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def channels(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def services(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def names_devices(self) -> bool: ...  # noqa: D102
-    @property
-    def topics(self) -> tuple[tuple[str, str], ...]: ...  # noqa: D102
+    name: str
+    channels: tuple[str, ...]
+    services: tuple[str, ...] = ()
+    topics: tuple[tuple[str, str], ...] = ()
+    names_devices: bool = False
 
     def start(self) -> Any:
         """Return the memory of one device before its first frame, mutable; None where frames stand alone.
 
-        It holds what later frames build on: counters that roll over, the first half of a long packet, aliases.
+        It holds what later frames build on: counters that roll over, the first half of a long packet, aliases. A
+        FadingMemory is replaced by a new one when frames come again after a long silence.
         """
+        return None
 
+    @abstractmethod
     def decode(self, channel: str, body: bytes, memory: Any) -> tuple[Decoded | About, ...]:
         """Return what a frame says, perhaps nothing yet, with `memory` moved on.
 

@@ -1,20 +1,14 @@
 """Battery Level 0x2A19 (Battery Service 1.0), which every kind of Bluetooth sensor may have."""
 
-from edge.sensors.base import Decoded
+from edge.sensors.base import Decoded, Sensor
 from shared.errors import DecodeError
 
 
-class Battery:
+class Battery(Sensor):
     """Charge in per cent."""
 
     name = "battery"
     channels = ("2a19",)
-    services: tuple[str, ...] = ()
-    topics: tuple[tuple[str, str], ...] = ()
-    names_devices = False
-
-    def start(self) -> None:
-        """Return nothing: every frame stands alone."""
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return the charge."""

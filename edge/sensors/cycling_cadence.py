@@ -3,8 +3,9 @@
 import math
 import struct
 
-from edge.sensors.base import Decoded
+from edge.sensors.base import Decoded, FadingMemory, Sensor
 from edge.sensors.revolutions import Revolutions
+from shared.clock import NS_PER_S
 from shared.errors import DecodeError
 from shared.readings import Quality
 
@@ -18,24 +19,25 @@ MOST_WHEEL_RPM = 4000.0
 _GOOD, _TRAILING = int(Quality.GOOD), int(Quality.TRAILING_BYTES)
 
 
-class CadenceMemory:
+class CadenceMemory(FadingMemory):
     """Both counters of one sensor."""
 
     __slots__ = ("crank", "wheel")
+    # Half of the 16 bits of the wheel's time at 2,048 a second: a longer silence may hide a roll-over.
+    lasts_ns = 16 * NS_PER_S
 
     def __init__(self, wheel_ticks_per_s: int = _TICKS_PER_S) -> None:
+        super().__init__()
         self.wheel = Revolutions(width=2**32, ticks_per_s=wheel_ticks_per_s, most_per_minute=MOST_WHEEL_RPM)
         self.crank = Revolutions(width=2**16, ticks_per_s=_TICKS_PER_S, most_per_minute=MOST_CRANK_RPM)
 
 
-class CyclingCadence:
+class CyclingCadence(Sensor):
     """Turns a minute of crank and wheel."""
 
     name = "cycling_cadence"
     channels = ("2a5b",)
     services = ("1816",)
-    topics: tuple[tuple[str, str], ...] = ()
-    names_devices = False
 
     def start(self) -> CadenceMemory:
         """Return the memory of a sensor that has said nothing."""

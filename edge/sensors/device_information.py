@@ -1,6 +1,6 @@
 """What any Bluetooth device says of itself: Device Information Service 1.2 §3, and Sensor Location 0x2A5D."""
 
-from edge.sensors.base import About
+from edge.sensors.base import About, Sensor
 from shared.errors import DecodeError
 
 _FACTS = {
@@ -21,17 +21,11 @@ _LOCATIONS = (
 _MAX_BYTES = 64
 
 
-class DeviceInformation:
+class DeviceInformation(Sensor):
     """Maker, model, versions and place of the sensor, for the health page."""
 
     name = "device_information"
     channels = (*_FACTS, _SENSOR_LOCATION)
-    services: tuple[str, ...] = ()
-    topics: tuple[tuple[str, str], ...] = ()
-    names_devices = False
-
-    def start(self) -> None:
-        """Return nothing: every frame stands alone."""
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[About, ...]:  # noqa: ARG002
         """Return one fact; nothing where the device left the text empty."""

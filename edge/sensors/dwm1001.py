@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from edge.sensors.base import About, Decoded
+from edge.sensors.base import About, Decoded, Sensor
 from edge.sensors.fields import read_json, whole_ns
 from shared.errors import DecodeError
 from shared.readings import Quality
@@ -56,17 +56,15 @@ class Missed:
         self.count = 0
 
 
-class Dwm1001:
+class Dwm1001(Sensor):
     """Position in local metres; presence and charge."""
 
     name = "dwm1001"
     channels = ("dwm1001.location", "dwm1001.status")
-    services: tuple[str, ...] = ()
     topics = (
         ("dwm/node/{sensor}/uplink/location", "dwm1001.location"),
         ("dwm/node/{sensor}/uplink/status", "dwm1001.status"),
     )
-    names_devices = False
 
     def start(self) -> Missed:
         """Return nothing missed."""

@@ -38,7 +38,7 @@ class Layout:
 
     def read(self, body: bytes) -> dict[str, int]:
         """Return the values that are there by name, as sent."""
-        return dict(zip(self.names, self.structure.unpack_from(body), strict=True))
+        return dict(zip(self.names, self.structure.unpack_from(body), strict=False))  # the names are its values'
 
 
 # Of the expended energy the total is kept; energy per hour and per minute are passed over.

@@ -6,8 +6,9 @@ the rows of what it holds.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from edge.sensors.base import Decoded
+from edge.sensors.base import Decoded, Sensor
 from edge.sensors.fitness_fields import BIKE, KJ_PER_KCAL, KNOWN_FLAGS, ROWER, TREADMILL, Field, Layout, compiled
 from shared.errors import DecodeError
 from shared.readings import Quality
@@ -21,7 +22,7 @@ _SUPPLEMENT_RESISTANCE_STEP = 10.0
 _GOOD, _TRAILING = int(Quality.GOOD), int(Quality.TRAILING_BYTES)
 
 
-class FitnessMachine:
+class FitnessMachine(Sensor):
     """Speed, cadence, power and heart rate as other devices send them, and what only machines say.
 
     A rower's stroke rate stands as cadence, its pace as speed. A heart rate of 0 means that nobody's strap is paired
@@ -31,14 +32,9 @@ class FitnessMachine:
     name = "fitness_machine"
     channels = ("2ad2", "2acd", "2ad1")
     services = ("1826",)
-    topics: tuple[tuple[str, str], ...] = ()
-    names_devices = False
 
     def __init__(self) -> None:
-        self._layouts: dict[tuple[str, int], tuple[Layout, Layout]] = {}
-
-    def start(self) -> None:
-        """Return nothing: every frame stands alone."""
+        self._readers: dict[tuple[str, int], tuple[_Reader, _Reader]] = {}
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return a row in each stream of which the frame holds something."""
@@ -46,27 +42,29 @@ class FitnessMachine:
         if length < 2:
             raise DecodeError("frame has no flags", offset=length)
         flags = (body[0] | body[1] << 8) & KNOWN_FLAGS
-        layouts = self._layouts.get((channel, flags)) or self._compile(channel, flags)
-        layout = layouts[1] if length == layouts[1].structure.size else layouts[0]
-        if length < layout.structure.size:
+        reader, other = self._readers.get((channel, flags)) or self._compile(channel, flags)
+        if length == other.size:
+            reader = other
+        if length < reader.size:
             raise DecodeError("frame is shorter than its flags say", offset=length)
-        quality = _GOOD if length == layout.structure.size else _TRAILING
+        quality = _GOOD if length == reader.size else _TRAILING
+        layout = reader.layout
         values = layout.read(body)
         return tuple(
             [
                 Decoded(stream=stream, rows=(row,), quality=quality)
-                for stream, names, row_of in _STREAMS
-                if not names.isdisjoint(values) and (row := row_of(values, layout)) is not None
+                for stream, row_of in reader.streams
+                if (row := row_of(values, layout)) is not None
             ]
         )
 
-    def _compile(self, channel: str, flags: int) -> tuple[Layout, Layout]:
+    def _compile(self, channel: str, flags: int) -> tuple["_Reader", "_Reader"]:
         """Return how to read these flags; there are no more than 8,192 combinations a channel."""
         fields: tuple[Field, ...] = _FIELDS[channel]
-        service = compiled(fields, flags, supplement=False)
-        supplement = compiled(fields, flags, supplement=True)
-        found = service, supplement if supplement.structure.size != service.structure.size else service
-        self._layouts[channel, flags] = found
+        service = _reader(compiled(fields, flags, supplement=False))
+        supplement = _reader(compiled(fields, flags, supplement=True))
+        found = service, supplement if supplement.size != service.size else service
+        self._readers[channel, flags] = found
         return found
 
 
@@ -98,16 +96,20 @@ def _speed(values: dict[str, int], _layout: Layout) -> tuple[float, ...] | None:
 
 def _cadence(values: dict[str, int], _layout: Layout) -> tuple[float, ...] | None:
     if "stroke_rate" in values:
-        return _if_any(_known(values["stroke_rate"], 0xFF) / 2, math.nan)
-    return _if_any(_known(values.get("cadence"), _NO_UINT16) / 2, math.nan)
+        rate, unknown = values["stroke_rate"], 0xFF
+    else:
+        rate, unknown = values["cadence"], _NO_UINT16
+    return None if rate == unknown else (rate / 2, math.nan)
 
 
 def _power(values: dict[str, int], _layout: Layout) -> tuple[float, ...] | None:
-    return _if_any(_known(values.get("power"), _NO_INT16), math.nan)
+    power_w = values["power"]
+    return None if power_w == _NO_INT16 else (float(power_w), math.nan)
 
 
 def _heart_rate(values: dict[str, int], _layout: Layout) -> tuple[float, ...] | None:
-    return _if_any(_known(values.get("heart_rate"), 0), math.nan, math.nan)
+    rate_bpm = values["heart_rate"]
+    return None if rate_bpm == 0 else (float(rate_bpm), math.nan, math.nan)
 
 
 def _machine(values: dict[str, int], layout: Layout) -> tuple[float, ...] | None:
@@ -122,11 +124,26 @@ def _machine(values: dict[str, int], layout: Layout) -> tuple[float, ...] | None
     )
 
 
+_Row = Callable[[dict[str, int], Layout], tuple[float, ...] | None]
 # Stream by stream: the values that it is made of, any of which gives a row, and what makes the row.
-_STREAMS: tuple[tuple[str, frozenset[str], Callable[[dict[str, int], Layout], tuple[float, ...] | None]], ...] = (
+_STREAMS: tuple[tuple[str, frozenset[str], _Row], ...] = (
     ("speed", frozenset(("speed", "pace", "distance")), _speed),
     ("cadence", frozenset(("cadence", "stroke_rate")), _cadence),
     ("power", frozenset(("power",)), _power),
     ("heart_rate", frozenset(("heart_rate",)), _heart_rate),
     ("machine", frozenset(("incline", "resistance", "energy", "elapsed")), _machine),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """One combination of flags: its layout, the length of its frames, and the streams that it has something for."""
+
+    layout: Layout
+    size: int
+    streams: tuple[tuple[str, _Row], ...]
+
+
+def _reader(layout: Layout) -> _Reader:
+    streams = tuple((stream, row_of) for stream, names, row_of in _STREAMS if not names.isdisjoint(layout.names))
+    return _Reader(layout, layout.structure.size, streams)

@@ -3,7 +3,7 @@
 import math
 import struct
 
-from edge.sensors.base import About, Decoded
+from edge.sensors.base import About, Decoded, Sensor
 from shared.errors import DecodeError
 from shared.readings import Quality
 
@@ -37,17 +37,12 @@ _MAX_BYTES = 512
 _INTERVALS = tuple(struct.Struct(f"<{count}H") for count in range(256))
 
 
-class HeartRateStrap:
+class HeartRateStrap(Sensor):
     """Heart rate with contact, energy and RR intervals, and where the strap is worn."""
 
     name = "heart_strap"
     channels = ("2a37", "2a38")
     services = ("180d",)
-    topics: tuple[tuple[str, str], ...] = ()
-    names_devices = False
-
-    def start(self) -> None:
-        """Return nothing: every frame stands alone."""
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded | About, ...]:  # noqa: ARG002
         """Return one heart-rate row, and the RR intervals oldest first, if any.

@@ -5,7 +5,7 @@ import struct
 from itertools import starmap
 from typing import Final
 
-from edge.sensors.base import Decoded, DeviceClock
+from edge.sensors.base import Decoded, DeviceClock, Sensor
 from shared.errors import DecodeError
 
 SERVICE: Final = "1d5a0001-6c3e-4f4b-9a57-2f8e51de11e0"
@@ -24,17 +24,12 @@ _RATE_UNITS_PER_HZ = 10
 _NO_TURN = (math.nan, math.nan, math.nan)
 
 
-class ImuPod:
+class ImuPod(Sensor):
     """Accelerations, with turn rates where the pod has a gyroscope, at 100 to 200 Hz."""
 
     name = "imu_pod"
     channels = (SAMPLES,)
     services = (SERVICE,)
-    topics: tuple[tuple[str, str], ...] = ()
-    names_devices = False
-
-    def start(self) -> None:
-        """Return nothing: every frame stands alone."""
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return the rows of one frame with the pod's own count and time."""

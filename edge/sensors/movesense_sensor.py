@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 
 from edge.sensors import movesense
-from edge.sensors.base import About, Decoded, DeviceClock
+from edge.sensors.base import About, Decoded, DeviceClock, Sensor
 from edge.sensors.movesense import RESOURCES, Resource
 from shared.errors import DecodeError
 
@@ -37,14 +37,12 @@ class MovesenseMemory:
         self.waiting: dict[int, bytes] = {}
 
 
-class MovesenseSensor:
+class MovesenseSensor(Sensor):
     """Heart rate, accelerations with turn rates, and ECG."""
 
     name = "movesense"
     channels = (movesense.NOTIFY,)
     services = (movesense.SERVICE,)
-    topics: tuple[tuple[str, str], ...] = ()
-    names_devices = False
 
     def start(self) -> MovesenseMemory:
         """Return the memory of a sensor that has sent nothing."""

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from edge.sensors.base import Decoded
+from edge.sensors.base import Decoded, Sensor
 from edge.sensors.fields import read_json, rows_of, whole_ns
 from shared.clock import NS_PER_S
 
@@ -33,17 +33,12 @@ _type_decoder = msgspec.json.Decoder(_Type)
 _location_decoder = msgspec.json.Decoder(_Location)
 
 
-class OwnTracks:
+class OwnTracks(Sensor):
     """Latitude and longitude, speed and charge of a phone."""
 
     name = "owntracks"
     channels = ("owntracks",)
-    services: tuple[str, ...] = ()
     topics = (("owntracks/+/{sensor}", "owntracks"),)
-    names_devices = False
-
-    def start(self) -> None:
-        """Return nothing: every frame stands alone."""
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return the location, and speed and charge where the phone sends them."""

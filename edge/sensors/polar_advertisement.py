@@ -7,7 +7,7 @@ heart-rate chunk alone. Source: Polar BLE SDK, BleAdvertisementContent and BlePo
 
 import math
 
-from edge.sensors.base import Decoded
+from edge.sensors.base import Decoded, Sensor
 from shared.errors import DecodeError
 from shared.readings import Quality
 
@@ -27,14 +27,11 @@ class AdvertisementMemory:
         self.rate_bpm = -1
 
 
-class PolarAdvertisement:
+class PolarAdvertisement(Sensor):
     """Heart rate with contact; no intervals."""
 
     name = "polar_advertisement"
     channels = ("adv:006b",)
-    services: tuple[str, ...] = ()
-    topics: tuple[tuple[str, str], ...] = ()
-    names_devices = False
 
     def start(self) -> AdvertisementMemory:
         """Return the memory of a sensor that was not heard."""

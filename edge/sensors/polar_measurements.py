@@ -9,7 +9,7 @@ import math
 import struct
 
 from edge.sensors import polar
-from edge.sensors.base import About, Decoded, DeviceClock
+from edge.sensors.base import About, Decoded, DeviceClock, Sensor
 from edge.sensors.polar_answers import answer
 from edge.sensors.polar_frames import acceleration, deltas, ecg_microvolts, pulse_intervals
 from shared.errors import DecodeError
@@ -64,15 +64,13 @@ class PolarMemory:
         return known or _NOMINAL_NS[measurement]
 
 
-class PolarMeasurements:
+class PolarMeasurements(Sensor):
     """ECG, accelerations and pulse intervals of one Polar device; `edge.sensors.polar` says what starts them."""
 
     name = "polar"
     channels = (polar.DATA, polar.CONTROL)
     # Polar's straps are found by their heart-rate service; they do not advertise this one.
-    services: tuple[str, ...] = ()
-    topics: tuple[tuple[str, str], ...] = ()
-    names_devices = False
+    services = ()
 
     def start(self) -> PolarMemory:
         """Return the memory of a device that has sent nothing."""

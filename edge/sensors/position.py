@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from edge.sensors.base import Decoded
+from edge.sensors.base import Decoded, Sensor
 from shared.errors import DecodeError
 
 _Int32 = Annotated[int, msgspec.Meta(ge=-(2**31) + 1, le=2**31 - 1)]
@@ -28,17 +28,12 @@ class _Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(_Position)
 
 
-class PositionTag:
+class PositionTag(Sensor):
     """Position in local metres with the tag's own count and time."""
 
     name = "position_tag"
     channels = ("position",)
-    services: tuple[str, ...] = ()
     topics = (("sideline/tags/{sensor}/position", "position"),)
-    names_devices = False
-
-    def start(self) -> None:
-        """Return nothing: every frame stands alone."""
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return one position row, and the battery's charge where the tag sends it."""

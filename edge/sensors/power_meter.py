@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from edge.sensors.base import Decoded
+from edge.sensors.base import Decoded, Sensor
 from edge.sensors.cycling_cadence import CadenceMemory
 from shared.errors import DecodeError
 from shared.readings import Quality
@@ -44,14 +44,12 @@ class _Layout:
     crank: int
 
 
-class PowerMeter:
+class PowerMeter(Sensor):
     """Power with the left leg's share, and the turns a minute of crank and wheel."""
 
     name = "power_meter"
     channels = ("2a63",)
     services = ("1818",)
-    topics: tuple[tuple[str, str], ...] = ()
-    names_devices = False
 
     def __init__(self) -> None:
         self._layouts: dict[int, _Layout] = {}

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from edge.sensors.base import About, Decoded
+from edge.sensors.base import About, Decoded, Sensor
 from edge.sensors.fields import number, read_json, seconds_ns
 from shared.errors import DecodeError
 
@@ -46,12 +46,11 @@ Memory = dict[str, int]
 """Missed positions by tag."""
 
 
-class Pozyx:
+class Pozyx(Sensor):
     """Positions in local metres and acceleration of tags that the frame names."""
 
     name = "pozyx"
     channels = ("pozyx",)
-    services: tuple[str, ...] = ()
     topics = (("tags", "pozyx"), ("tags/+", "pozyx"))
     names_devices = True
 

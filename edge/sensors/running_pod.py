@@ -3,7 +3,7 @@
 import math
 import struct
 
-from edge.sensors.base import About, Decoded
+from edge.sensors.base import About, Decoded, Sensor
 from shared.errors import DecodeError
 from shared.readings import Quality
 
@@ -28,14 +28,12 @@ class PodMemory:
         self.running = False
 
 
-class RunningPod:
+class RunningPod(Sensor):
     """Speed, distance, step rate and stride as the pod computes them."""
 
     name = "running_pod"
     channels = ("2a53", "2a54")
     services = ("1814",)
-    topics: tuple[tuple[str, str], ...] = ()
-    names_devices = False
 
     def start(self) -> PodMemory:
         """Return the memory of a pod that has said nothing."""

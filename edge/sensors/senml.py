@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from edge.sensors.base import Decoded
+from edge.sensors.base import Decoded, Sensor
 from edge.sensors.fields import NAMES, rows_of, seconds_ns
 from edge.sensors.mapping import Targets, base_of, targets_of
 from edge.sensors.senml_pack import RELATIVE_BELOW_S, Measured, read_pack_cbor, read_pack_json, resolve
@@ -46,17 +46,13 @@ _TELLING: Final = {"beat/min": "heart_rate_bpm", "%EL": "battery_percent", "lat"
 _STEP_TOLERANCE_S: Final = 1e-6
 
 
-class SenMl:
+class SenMl(Sensor):
     """Any quantity of ours, of devices that the names name."""
 
     name = "senml"
     channels = ("senml+json", "senml+cbor")
-    services: tuple[str, ...] = ()
     topics = (("senml/json/{sensor}", "senml+json"), ("senml/cbor/{sensor}", "senml+cbor"))
     names_devices = True
-
-    def start(self) -> None:
-        """Return nothing: every frame stands alone."""
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return the rows of each device and stream, oldest first; names that are no quantity are left out."""

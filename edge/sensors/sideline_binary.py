@@ -10,7 +10,7 @@ import math
 import struct
 from typing import Final
 
-from edge.sensors.base import Decoded, DeviceClock
+from edge.sensors.base import Decoded, DeviceClock, Sensor
 from edge.sensors.fields import whole_ns
 from shared.errors import DecodeError
 from shared.quantities import STREAMS
@@ -44,17 +44,12 @@ _SCALES: Final = {
 }
 
 
-class SidelineBinary:
+class SidelineBinary(Sensor):
     """Blocks of rows of one stream with the device's own count and time."""
 
     name = "sideline_binary"
     channels = ("sideline+binary",)
-    services: tuple[str, ...] = ()
     topics = (("sideline/binary/{sensor}/#", "sideline+binary"),)
-    names_devices = False
-
-    def start(self) -> None:
-        """Return nothing: every frame stands alone."""
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return the rows."""

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from edge.sensors.base import Decoded
+from edge.sensors.base import Decoded, Sensor
 from edge.sensors.fields import QUANTITIES, number, read_json, rows_of, seconds_ns, whole_ns
 from edge.sensors.mapping import FIELDS, targets_of
 from shared.errors import DecodeError
@@ -20,17 +20,12 @@ _BOOT: Final = re.compile(r"[0-9a-f]{8}")
 _decoder = msgspec.json.Decoder(dict[str, object])
 
 
-class SidelineJson:
+class SidelineJson(Sensor):
     """Any quantity of ours with the device's own count and time."""
 
     name = "sideline_json"
     channels = ("sideline+json",)
-    services: tuple[str, ...] = ()
     topics = (("sideline/sensors/{sensor}/#", "sideline+json"),)
-    names_devices = False
-
-    def start(self) -> None:
-        """Return nothing: every frame stands alone."""
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return one row per stream that the quantities belong to."""

@@ -9,7 +9,7 @@ counts a node's messages over all its devices, so one device's do not show a hol
 import math
 from typing import Final
 
-from edge.sensors.base import About, Decoded
+from edge.sensors.base import About, Decoded, Sensor
 from edge.sensors.fields import NAMES, number, rows_of, whole_ns
 from edge.sensors.mapping import Targets, base_of, targets_of
 from edge.sensors.sparkplug_payload import Metric, Payload, read_payload
@@ -33,12 +33,11 @@ class Birth:
         self.types: dict[str, int | None] = {}
 
 
-class Sparkplug:
+class Sparkplug(Sensor):
     """Any quantity of ours, of the device in the topic or in the metric's name."""
 
     name = "sparkplug"
     channels = tuple(f"sparkplug.{kind}" for kind in _TYPES)
-    services: tuple[str, ...] = ()
     topics = tuple(
         (f"spBv1.0/+/{kind.upper()}/{{sensor}}" if kind[0] == "n" else f"spBv1.0/+/{kind.upper()}/+/{{sensor}}", name)
         for kind, name in zip(_TYPES, channels, strict=True)

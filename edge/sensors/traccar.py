@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from edge.sensors.base import Decoded
+from edge.sensors.base import Decoded, Sensor
 from edge.sensors.fields import iso_ns, number, read_json, rows_of, seconds_ns, whole_ns
 from shared.clock import NS_PER_MS
 from shared.errors import DecodeError
@@ -75,17 +75,13 @@ class _Message(msgspec.Struct, frozen=True):
 _decoder = msgspec.json.Decoder(_Message)
 
 
-class Traccar:
+class Traccar(Sensor):
     """Latitude and longitude, speed and charge of devices that the frame names."""
 
     name = "traccar"
     channels = ("traccar",)
-    services: tuple[str, ...] = ()
     topics = (("traccar/#", "traccar"),)
     names_devices = True
-
-    def start(self) -> None:
-        """Return nothing: every frame stands alone."""
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return the location, and speed and charge where they are sent."""

@@ -21,6 +21,7 @@ from edge.sources.ble_advertised import Advertised, company_channels
 from edge.sources.ble_choice import FRESH_NS, Choice
 from edge.sources.ble_near import Near, Nearby
 from edge.sources.ble_watch import SILENT, Flow
+from edge.supervise import keep_running
 from shared.clock import NS_PER_MS, NS_PER_S, Clock, Stamp, stamp
 from shared.ids import SensorId
 from shared.readings import Frame, Gap
@@ -100,7 +101,8 @@ class BleSource:
         """Keep the adapters open and the wanted sensors connected until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for adapter in self.adapters:
-                tasks.create_task(adapter.run(), name=f"adapter {adapter.name}")
+                name = f"adapter {adapter.name}"
+                tasks.create_task(keep_running(name, adapter.run, self._clock), name=name)
             tasks.create_task(self._watch(), name="ble watch")
 
     async def receive(self) -> list[Delivery]:
@@ -174,7 +176,7 @@ class BleSource:
     def on_frame(self, adapter: Adapter, sensor: SensorId, channel: str, body: bytes, *, notified: bool) -> None:  # noqa: ARG002
         """A connected sensor sent something; what was read on request (battery, model) is no sign of life."""
         now = stamp(self._clock)
-        if notified and BY_CHANNEL[channel].name != "battery":
+        if notified and BY_CHANNEL[channel].name != "battery" and self._is_wanted(sensor):
             self._keep(self._link(sensor).flow.come(channel, now))
         self._take(sensor, channel, body, now)
 
@@ -183,10 +185,10 @@ class BleSource:
         link = self._link(sensor)
         link.connected, link.adapter = True, adapter.name
         link.connections += 1
-        if continuous:
-            link.flow.watch(self._clock.mono_ns())
         if not self._is_wanted(sensor):  # taken off while it was being connected
             adapter.let_go(sensor)
+        elif continuous:
+            link.flow.watch(self._clock.mono_ns())
 
     def on_disconnected(self, adapter: Adapter, sensor: SensorId, why: str | None) -> None:
         """A sensor's connection, or the attempt, is over."""
@@ -274,10 +276,8 @@ class BleSource:
                     link.flow.is_silent(now_ns)
                     link.flow.lose(SILENT)
                     link.holder.let_go(sensor, failed=True)
-            awaited = not self.links or any(not link.connected for link in self.links.values())
-            for adapter in self.adapters:
-                if awaited:
-                    adapter.check(now_ns)
+            for adapter in self.adapters:  # also when all that were heard are connected: others may not be heard yet
+                adapter.check(now_ns)
 
     def _keep(self, gap: Gap | None) -> None:
         if gap is not None:

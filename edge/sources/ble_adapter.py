@@ -26,10 +26,11 @@ from edge.sources.ble_choice import Offer
 from edge.sources.ble_connection import BATTERY, Connection
 from edge.sources.ble_slots import Slots
 from edge.sources.ble_watch import ADAPTER_LOST, OUT_OF_RANGE
+from edge.supervise import stop_if_cancelled
 from shared.clock import NS_PER_S, Clock
 from shared.errors import ConfigError
 from shared.ids import SensorId, parse_sensor_id
-from shared.log import get_logger
+from shared.log import FailureLog, get_logger
 from shared.retry import Backoff
 
 _log = get_logger("ble")
@@ -86,6 +87,8 @@ class _Holding:
 
     task: "asyncio.Task[None] | None" = None
     failed: bool = False
+    ending: bool = False
+    """It is being left: who cancels that leaves the sensor connected and sending."""
     readings: int = 0
 
 
@@ -109,6 +112,7 @@ class Adapter:
         # A controller makes one connection at a time, and BlueZ aborts the one for the other.
         self._connecting = asyncio.Lock()
         self._deaf = asyncio.Event()
+        self._deafness = FailureLog(_log, "adapter hears nothing, scanning anew")
         self._heard_ns = 0
         self._radio: _Radio | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -136,14 +140,15 @@ class Adapter:
     def let_go(self, sensor: SensorId, *, failed: bool = False) -> None:
         """End a sensor's connection, with its stop commands; `failed` makes it wait before the next."""
         holding = self._held.get(sensor)
-        if holding is not None and holding.task is not None:
+        if holding is not None and holding.task is not None and not holding.ending:
+            holding.ending = True
             holding.failed = failed and not holding.readings
             holding.task.cancel()
 
     def check(self, now_ns: int) -> None:
         """Start scanning again if nothing was heard for too long."""
         if self.is_up and now_ns - self._heard_ns >= _DEAF_NS:
-            _log.warning("adapter hears nothing, scanning anew", adapter=self.name)
+            self._deafness.failed(self.name)
             self._heard_ns = now_ns
             self._deaf.set()
 
@@ -158,6 +163,7 @@ class Adapter:
             except* (BleakError, OSError, EOFError, TimeoutError) as group:
                 attempt = 0 if self.link.status.up else attempt + 1
                 self.link.failed("; ".join(str(exc) or type(exc).__name__ for exc in group.exceptions))
+            stop_if_cancelled()  # an adapter that cannot be closed in peace raises in its place
             await self._clock.sleep(_BACKOFF.delay_s(attempt, rng))
 
     @contextlib.asynccontextmanager
@@ -218,6 +224,7 @@ class Adapter:
 
     def _on_found(self, device: BLEDevice, found: AdvertisementData) -> None:
         self._heard_ns = self._clock.mono_ns()
+        self._deafness.recovered()
         try:
             sensor = parse_sensor_id(device.address.upper())
         except ConfigError:
@@ -262,6 +269,7 @@ class Adapter:
             holding.failed = not holding.readings
             _log.debug("sensor did not stay connected", sensor=sensor, adapter=self.name, problem=str(exc))
         finally:
+            holding.ending = True
             await connection.leave()
 
     def _release(self, sensor: SensorId, holding: _Holding, radio: _Radio, task: "asyncio.Task[None]") -> None:

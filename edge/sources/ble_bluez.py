@@ -32,6 +32,15 @@ async def watched(wanted: str | None) -> AsyncIterator[tuple[str, "asyncio.Futur
     """
     bus = MessageBus(bus_type=BusType.SYSTEM)
     try:
+        async with _watching(bus, wanted) as found:
+            yield found
+    finally:
+        bus.disconnect()  # also where it never answered: it holds a socket from its making on
+
+
+@contextlib.asynccontextmanager
+async def _watching(bus: MessageBus, wanted: str | None) -> AsyncIterator[tuple[str, "asyncio.Future[None]"]]:
+    try:
         async with asyncio.timeout(_ANSWER_S):
             await bus.connect()
             lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -41,7 +50,6 @@ async def watched(wanted: str | None) -> AsyncIterator[tuple[str, "asyncio.Futur
             bus.add_message_handler(watch.on_message)
             objects = await _call(bus, _BLUEZ, "/", "GetManagedObjects")
     except (AuthError, DBusError, InvalidAddressError, EOFError, OSError, TimeoutError) as exc:
-        bus.disconnect()
         raise BleakError(f"system Bluetooth does not answer: {exc}") from exc
     ending = asyncio.create_task(_until_ended(bus, lost), name="bluetooth bus")
     try:
@@ -79,10 +87,12 @@ class _Watch:
 
 
 async def _until_ended(bus: MessageBus, lost: "asyncio.Future[None]") -> None:
-    with contextlib.suppress(EOFError, OSError):  # the bus itself went away
-        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # annotated only in part
-    if not lost.done():
-        lost.set_result(None)
+    with contextlib.suppress(EOFError, OSError, DBusError):  # the bus itself went away
+        try:
+            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # annotated only in part
+        finally:
+            if not lost.done():
+                lost.set_result(None)
 
 
 def _find(objects: dict[str, Any], wanted: str | None) -> str:

@@ -5,7 +5,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from bleak.assigned_numbers import CharacteristicPropertyName
@@ -21,12 +21,13 @@ from bumble.att import ATT_Error
 from bumble.core import UUID, BaseBumbleError, PhysicalTransport
 from bumble.device import Connection, Device, Peer
 from bumble.gatt import Characteristic
-from bumble.hci import Address, AddressType
+from bumble.hci import Address, AddressType, HCI_Error, HCI_LE_Create_Connection_Cancel_Command
 from bumble.host import Host
 from bumble.transport import open_transport
 from bumble.transport.common import TransportSink, TransportSource
 
 from edge.sources.ble_reports import Report, is_reports, read_fields, read_reports
+from edge.supervise import stop_if_cancelled
 
 _PROPERTIES: dict[Characteristic.Properties, CharacteristicPropertyName] = {
     Characteristic.Properties.READ: "read",
@@ -38,6 +39,7 @@ _PROPERTIES: dict[Characteristic.Properties, CharacteristicPropertyName] = {
 # The largest ATT packet that fits one data-length-extended link-layer packet (251 bytes less L2CAP's 4).
 _MTU = 247
 _MAX_HEARD = 512
+_GIVE_UP_S = 1.0
 
 
 class BumbleRadio:
@@ -78,6 +80,16 @@ async def open_radio(transport_name: str) -> AsyncIterator[BumbleRadio]:
 
 def _uuid(uuid: UUID) -> str:
     return normalize_uuid_str(uuid.to_hex_str("-").lower() if len(uuid.uuid_bytes) == 16 else uuid.to_hex_str().lower())
+
+
+@contextlib.contextmanager
+def _lost_links() -> Iterator[None]:
+    """Tell a request that bumble cancels because its link went from a cancellation of the task."""
+    try:
+        yield
+    except asyncio.CancelledError as exc:
+        stop_if_cancelled()
+        raise BleakError("lost the link") from exc
 
 
 class _Host(Host):
@@ -182,18 +194,39 @@ class _Client(BaseBleakClient):
     async def connect(self, pair: bool, **_options: Any) -> None:  # noqa: ARG002, FBT001  bleak's signature
         try:
             async with self.radio.connecting:
-                self._connection = await self.radio.central.connect(
-                    self._target, transport=PhysicalTransport.LE, timeout=self._timeout
-                )
+                self._connection = await self._join()
         except (BaseBumbleError, TimeoutError) as exc:
             raise BleakDeviceNotFoundError(self.address, f"cannot connect: {exc}") from exc
         self._connection.on("disconnection", self._on_disconnection)
         try:
             async with asyncio.timeout(self._timeout):
-                await self._discover(Peer(self._connection))
+                with _lost_links():
+                    await self._discover(Peer(self._connection))
         except (BaseBumbleError, ATT_Error, TimeoutError) as exc:
             await self.disconnect()
             raise BleakError(f"{self.address}: services cannot be read: {exc}") from exc
+
+    async def _join(self) -> Connection:
+        """Make the connection; who is cancelled meanwhile leaves no attempt behind.
+
+        Bumble would: the controller then refuses every other connection until this sensor comes, and nobody holds it.
+        """
+        central = self.radio.central
+        attempt = asyncio.create_task(
+            central.connect(self._target, transport=PhysicalTransport.LE, timeout=self._timeout), name="bumble connect"
+        )
+        try:
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            if not self.radio.lost.done():
+                with contextlib.suppress(BaseBumbleError, TimeoutError):
+                    async with asyncio.timeout(_GIVE_UP_S):
+                        with contextlib.suppress(HCI_Error):  # it was connected a moment ago
+                            await central.send_sync_command(HCI_LE_Create_Connection_Cancel_Command())
+                        await (await attempt).disconnect()
+            raise
+        finally:
+            attempt.cancel()
 
     async def _discover(self, peer: Peer) -> None:
         await peer.request_mtu(_MTU)
@@ -275,6 +308,7 @@ class _Client(BaseBleakClient):
             raise BleakError(f"{self.address} is not connected")
         try:
             async with asyncio.timeout(self._timeout):
-                return await request(self._peer)
+                with _lost_links():
+                    return await request(self._peer)
         except (BaseBumbleError, ATT_Error, TimeoutError) as exc:
             raise BleakError(f"{self.address}: {exc}") from exc

@@ -32,6 +32,7 @@ _COMMAND_S = 5.0
 _STOP_S = 1.0
 """A squad's straps are let go side by side within this time, also at shutdown; what is not stopped then drains."""
 _DISCONNECT_S = 2.0
+_LOST = (BleakError, OSError, EOFError, TimeoutError)
 
 
 class Connection:
@@ -52,6 +53,7 @@ class Connection:
         self._name = device.address
         self._on_frame = on_frame
         self._acquire = acquire_notify
+        self._timeout_s = timeout_s
         self._stop: list[Command] = []
         self._client = BleakClient(
             device, disconnected_callback=lambda _client: self.gone.set(), timeout=timeout_s, backend=backend
@@ -70,20 +72,13 @@ class Connection:
     async def subscribe(self, *, tell_about: bool) -> None:
         """Ask for every known notification, and read the battery; `tell_about` also what the device says of itself.
 
-        Raises: BleakError when there is nothing to listen to.
+        Raises: BleakError when there is nothing to listen to, TimeoutError when it does not answer.
         """
         heard = 0
-        for service in self._client.services:
-            for characteristic in service.characteristics:
-                channel = _CHANNELS.get(characteristic.uuid)
-                if channel is None:
-                    continue
-                if _HEARD_BY.intersection(characteristic.properties):
-                    heard += await self._listen(characteristic, channel)
-                if "read" in characteristic.properties and (
-                    channel == BATTERY or (tell_about and not _HEARD_BY.intersection(characteristic.properties))
-                ):
-                    await self._read(characteristic, channel)
+        async with asyncio.timeout(self._timeout_s):  # meanwhile the adapter connects nobody else
+            for service in self._client.services:
+                for characteristic in service.characteristics:
+                    heard += await self._take(characteristic, tell_about=tell_about)
         if not heard:
             raise BleakError("no notifications to be had")
 
@@ -102,14 +97,27 @@ class Connection:
 
     async def leave(self) -> None:
         """Stop what was started and disconnect, in bounded time; a link that has gone needs neither."""
-        with contextlib.suppress(BleakError, OSError, EOFError, TimeoutError):
-            async with asyncio.timeout(_STOP_S):
-                for command in self._stop:
-                    if self._client.is_connected:
-                        await self._write(command)
-        with contextlib.suppress(BleakError, OSError, EOFError, TimeoutError):
-            async with asyncio.timeout(_DISCONNECT_S):
-                await self._client.disconnect()
+        try:
+            with contextlib.suppress(*_LOST):
+                async with asyncio.timeout(_STOP_S):
+                    for command in self._stop:
+                        if self._client.is_connected:
+                            await self._write(command)
+        finally:  # also when the gateway stops while a sensor is being let go
+            with contextlib.suppress(*_LOST):
+                async with asyncio.timeout(_DISCONNECT_S):
+                    await self._client.disconnect()
+
+    async def _take(self, characteristic: BleakGATTCharacteristic, *, tell_about: bool) -> bool:
+        """Listen to or read a characteristic that is known; return whether readings are to be heard on it now."""
+        channel = _CHANNELS.get(characteristic.uuid)
+        if channel is None:
+            return False
+        notifies = bool(_HEARD_BY.intersection(characteristic.properties))
+        heard = notifies and await self._listen(characteristic, channel)
+        if "read" in characteristic.properties and (channel == BATTERY or (tell_about and not notifies)):
+            await self._read(characteristic, channel)
+        return heard
 
     async def _listen(self, characteristic: BleakGATTCharacteristic, channel: str) -> bool:
         """Return whether readings are to be heard on this characteristic now."""
@@ -140,8 +148,9 @@ class Connection:
         known = self._client.services.get_characteristic(characteristic)
         if known is None or known.uuid in _CHANNELS or not _HEARD_BY.intersection(known.properties):
             return
-        with contextlib.suppress(BleakError):
-            await self._client.start_notify(known, lambda _characteristic, _body: None)
+        with contextlib.suppress(BleakError, TimeoutError):
+            async with asyncio.timeout(_COMMAND_S):
+                await self._client.start_notify(known, lambda _characteristic, _body: None)
 
     async def _write(self, command: Command) -> bool:
         try:

@@ -23,6 +23,7 @@ from edge.links import Link, LinkStatus
 from edge.settings import MqttSettings
 from edge.sources.base import Delivery
 from edge.sources.mqtt_topics import Topics
+from edge.supervise import stop_if_cancelled
 from shared.clock import Clock, stamp
 from shared.errors import ConfigError
 from shared.log import get_logger
@@ -77,7 +78,7 @@ class MqttSource:
                     self._client = client
                     for topic_filter in self._topics.filters:
                         await client.subscribe(topic_filter, qos=1)
-                    _stop_if_cancelled()
+                    stop_if_cancelled()  # wait_for drops one that meets its result, before Python 3.12 (bpo-42130)
                     attempt = 0
                     self._link.answered()
                     await _until_disconnected(client)
@@ -85,7 +86,7 @@ class MqttSource:
                 self._link.failed(f"{self._settings.host}:{self._settings.port} {_words(exc)}")
             finally:
                 self._client = None
-            _stop_if_cancelled()
+            stop_if_cancelled()  # leaving a connection that no longer answers raises MqttError in its place
             await self._clock.sleep(_BACKOFF.delay_s(attempt, rng))
             attempt += 1
 
@@ -151,17 +152,6 @@ async def _until_disconnected(client: aiomqtt.Client) -> None:
     """Return (or raise MqttError) when the connection ends; messages take the other way, so this queue stays empty."""
     with contextlib.suppress(StopAsyncIteration):
         await anext(client.messages)
-
-
-def _stop_if_cancelled() -> None:
-    """Raise the cancellation that aiomqtt lost.
-
-    It waits with asyncio.wait_for, which before Python 3.12 drops a cancellation that meets its result (bpo-42130), and
-    leaving a connection that no longer answers raises MqttError in place of the cancellation.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _tls_context(settings: MqttSettings) -> ssl.SSLContext | None:

@@ -15,13 +15,15 @@ from edge.store.restamp import ClockStep, restamp
 from edge.store.steps import read_steps, record_step
 from shared.alerts import Alert
 from shared.chunk_codec import decode_chunk, digest, encode_chunk
-from shared.clock import NS_PER_MS, Clock
+from shared.clock import NS_PER_MS, NS_PER_S, Clock
 from shared.errors import DecodeError
 from shared.ids import Epoch, SensorId
 from shared.log import get_logger
 from shared.readings import Gap, Readings
 
 _log = get_logger("store")
+SESSION_GAP_NS = 30 * 60 * NS_PER_S
+"""Training that pauses for longer than this is another session."""
 T = TypeVar("T")
 _LATENCIES_KEPT = 512
 _QUARANTINE_BODY_BYTES = 4096

@@ -13,11 +13,17 @@ from shared.readings import Quality, Readings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockStep:
-    """At `mono_ns` of run `boot` the wall clock was set: what was stamped before it was `shift_ns` too early."""
+    """Between `since_ns` and `mono_ns` of run `boot` the wall clock was set: what was before is `shift_ns` too early.
+
+    `offset_ns` is what UTC differed from monotonic time by afterwards: it tells on which side of the step a reading
+    stands that came between the two looks at the clock.
+    """
 
     boot: str
+    since_ns: int
     mono_ns: int
     shift_ns: int
+    offset_ns: int
 
 
 Steps = Mapping[str, Sequence[ClockStep]]
@@ -35,7 +41,10 @@ def restamp(block: Readings, steps: Steps) -> Readings:
         return block
     shift_ns = np.zeros(len(block), np.int64)
     for step in known:
-        shift_ns += np.where(clocks.mono_ns < step.mono_ns, step.shift_ns, 0)
+        offset_ns = block.time_ns + shift_ns - clocks.mono_ns
+        is_old = np.abs(offset_ns - (step.offset_ns - step.shift_ns)) <= np.abs(offset_ns - step.offset_ns)
+        before = (clocks.mono_ns < step.since_ns) | ((clocks.mono_ns < step.mono_ns) & is_old)
+        shift_ns += np.where(before, step.shift_ns, 0)
     shift_ns[clocks.device_ns == block.time_ns] = 0
     moved = shift_ns != 0
     if not moved.any():

@@ -5,12 +5,21 @@ from collections import defaultdict
 
 from edge.store.restamp import ClockStep, Steps
 
+# A chunk stored between the last two looks at the clock: its own time says on which side of the step it stands.
+_BEFORE = (
+    "boot = :boot AND (mono_ns < :since OR (mono_ns < :mono "
+    "AND abs(stored_ns - mono_ns - :old) <= abs(stored_ns - mono_ns - :new)))"
+)
+
 
 def read_steps(connection: sqlite3.Connection) -> Steps:
     """Return the known steps of every run."""
     steps: dict[str, list[ClockStep]] = defaultdict(list)
-    for boot, mono_ns, shift_ns in connection.execute("SELECT boot, mono_ns, shift_ns FROM clock_step ORDER BY id"):
-        steps[boot].append(ClockStep(boot=boot, mono_ns=mono_ns, shift_ns=shift_ns))
+    sql = "SELECT boot, coalesce(since_ns, mono_ns), mono_ns, shift_ns, offset_ns FROM clock_step ORDER BY id"
+    for boot, since_ns, mono_ns, shift_ns, offset_ns in connection.execute(sql):
+        steps[boot].append(
+            ClockStep(boot=boot, since_ns=since_ns, mono_ns=mono_ns, shift_ns=shift_ns, offset_ns=offset_ns)
+        )
     return steps
 
 
@@ -20,19 +29,21 @@ def record_step(connection: sqlite3.Connection, step: ClockStep) -> int:
     Return how many readings that were: they stand in batches whose bytes are never changed.
     """
     position = connection.execute("SELECT coalesce(max(position), 0) FROM cursor WHERE name = 'outbox'").fetchone()[0]
-    before = "boot = ? AND mono_ns < ?"
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(
-        "INSERT INTO clock_step (boot, mono_ns, shift_ns) VALUES (?, ?, ?)", (step.boot, step.mono_ns, step.shift_ns)
+        "INSERT INTO clock_step (boot, since_ns, mono_ns, shift_ns, offset_ns) VALUES (?, ?, ?, ?, ?)",
+        (step.boot, step.since_ns, step.mono_ns, step.shift_ns, step.offset_ns),
     )
-    connection.execute(
-        f"UPDATE chunk SET stored_ns = stored_ns + ? WHERE {before}",  # noqa: S608  fixed words
-        (step.shift_ns, step.boot, step.mono_ns),
-    )
+    values = {
+        "boot": step.boot, "since": step.since_ns, "mono": step.mono_ns, "position": position,
+        "shift": step.shift_ns, "new": step.offset_ns, "old": step.offset_ns - step.shift_ns,
+    }  # fmt: skip
     gone, from_ns, to_ns = connection.execute(
-        f"SELECT coalesce(sum(readings), 0), min(stored_ns), max(stored_ns) FROM chunk WHERE {before} AND id <= ?",  # noqa: S608
-        (step.boot, step.mono_ns, position),
+        "SELECT coalesce(sum(readings), 0), min(stored_ns) + :shift, max(stored_ns) + :shift "  # noqa: S608  fixed words
+        f"FROM chunk WHERE {_BEFORE} AND id <= :position",
+        values,
     ).fetchone()
+    connection.execute(f"UPDATE chunk SET stored_ns = stored_ns + :shift WHERE {_BEFORE}", values)  # noqa: S608
     if gone:
         connection.execute(
             "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) "

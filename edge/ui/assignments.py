@@ -24,14 +24,16 @@ def add_assignments(app: FastAPI, on_assign: OnAssign) -> None:
     async def assign(request: Request) -> Response:
         if not same_origin(request):
             return _said(403, "not from this gateway's page")
-        body = await request.body()
-        if len(body) > _MAX_BODY_BYTES:
-            return _said(413, "too long")
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _MAX_BODY_BYTES:
+                return _said(413, "too long")
         try:
             wanted = msgspec.json.decode(body, type=Assign)
             sensor = parse_sensor_id(wanted.sensor)
             athlete = None if wanted.athlete is None else parse_athlete_id(wanted.athlete)
-        except (msgspec.DecodeError, UnicodeDecodeError, ConfigError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ConfigError) as exc:
             return _said(400, str(exc))
         try:
             if not await on_assign(sensor, athlete):

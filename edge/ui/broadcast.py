@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from edge.lanes import Lane
 from edge.pipeline.intake import Intake
 from edge.pipeline.live import Live
-from edge.store.journal import Journal
+from edge.store.journal import SESSION_GAP_NS, Journal
 from edge.store.restamp import ClockStep
 from edge.ui.hub import Hub
 from shared.alerts import Alert
@@ -20,8 +20,6 @@ _FRAME_S = 0.1
 _SECOND_S = 1.0
 # Readings that come within this time are shown together: a tile is built once, not once a reading.
 _TOGETHER_S = 0.01
-# Training that pauses for longer than this is another session.
-SESSION_GAP_NS = 30 * 60 * NS_PER_S
 # A machine's clock that is set back by more than this begins one too: by less, what is shown waits for it.
 _SET_BACK_NS = 60 * NS_PER_S
 # By less, tiles and map catch up by themselves.
@@ -70,6 +68,7 @@ class Broadcast:
             self._live.restore([block for _, blocks in chunks for block in blocks])
             position = chunks[-1][0]
             await asyncio.sleep(0)
+        self._live.restored()
         if self._live.newest_ns:
             self._heard_ns -= max(0, self._clock.utc_ns() - self._live.newest_ns)
 

@@ -22,6 +22,8 @@ WARM_UP_S = 60.0
 """Rows of an athlete seen for less than this are not used: the long means still hold their start value."""
 _COVERAGE_TAU_S = 60.0
 _G_MPS2 = 9.81
+# Part of the feature set: models are fitted on it.
+_LONGEST_STEP_S = 1.0
 # Accelerations beyond this come from position noise, not legs.
 _MAX_ACCELERATION_MPS2 = 6.0
 
@@ -93,7 +95,7 @@ def update(state: EffortState, window: Window) -> EffortState:
     if state.last_ns is not None:
         times = np.concatenate(([state.last_ns], times))
         xy_m = np.vstack((state.last_xy_m, xy_m))
-    durations, metres, accepted = steps(times, xy_m)
+    durations, metres, accepted = steps(times, xy_m, longest_s=_LONGEST_STEP_S)
     moved_s, moved_m = float(durations[accepted].sum()), float(metres[accepted].sum())
     speed = moved_m / moved_s if moved_s > 0 else 0.0
     limit = _MAX_ACCELERATION_MPS2

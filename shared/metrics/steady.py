@@ -32,11 +32,14 @@ class Halves(NamedTuple):
 
 
 def decoupling(effort: _FloatArray, heart_rate_bpm: _FloatArray) -> Halves:
-    """Return (EF1 − EF2)/EF1 · 100 of n equal stretches, EF = mean effort / mean heart rate of a half (Friel)."""
+    """Return (EF1 − EF2)/EF1 · 100 of n equal stretches, EF = mean effort / mean heart rate of a half (Friel).
+
+    The percentage is NaN without any effort in the first half.
+    """
     half = len(effort) // 2
     first = float(effort[:half].mean() / heart_rate_bpm[:half].mean())
     second = float(effort[len(effort) - half :].mean() / heart_rate_bpm[len(effort) - half :].mean())
-    return Halves(first, second, 100.0 * (first - second) / first)
+    return Halves(first, second, 100.0 * (first - second) / first if first > 0 else math.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +121,8 @@ class Decoupling:
             return MetricValue(values=(math.nan,), coverage=coverage, notes=(note,))
         means = state.sums[counted] / np.maximum(state.seconds[counted], 1e-9)
         effort, heart = means[:, source], means[:, _HEART]
-        if effort.mean() <= 0:
-            return MetricValue(values=(math.nan,), coverage=coverage, notes=("no effort",))
+        if effort[: len(effort) // 2].mean() <= 0:
+            return MetricValue(values=(math.nan,), coverage=coverage, notes=("no effort in the first half",))
         varied = effort.std() > _STEADY * effort.mean()
         notes = ("the effort was not steady",) if varied else ()
         return MetricValue(values=(decoupling(effort, heart).percent,), coverage=coverage, notes=notes)

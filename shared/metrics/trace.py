@@ -1,6 +1,7 @@
 """Speed and acceleration from positions: one filter, stated once, for all metrics of movement.
 
-1. A step between neighbouring positions over more than 1 s, or faster than 12 m/s, is a gap.
+1. A step between neighbouring positions over more than 1.5 s, or faster than 12 m/s, is a gap: receivers that send
+   once a second do not send after exactly one.
 2. Between gaps the path is interpolated linearly onto a grid of 10 points a second, the same for everybody: tags of
    10 to 100 Hz, steady or not, are filtered alike.
 3. A point is the mean of the five around it (0.5 s); speed is the central difference of these over 0.2 s;
@@ -22,12 +23,12 @@ from shared.windows import Window
 
 GRID_HZ = 10
 GRID_S = 1.0 / GRID_HZ
-MAX_STEP_S = 1.0
+MAX_STEP_S = 1.5
 MAX_SPEED_MPS = 12.0
 MAX_ACCELERATION_MPS2 = 10.0
 MEASURED_STEP_S = 0.25
 """Tags of under 4 Hz are interpolated too far for accelerations: such time lowers the quality."""
-FILTER_RULE = "positions at 10 Hz averaged over 0.5 s; a gap of over 1 s or a step of over 12 m/s adds nothing"
+FILTER_RULE = "positions at 10 Hz averaged over 0.5 s; a gap of over 1.5 s or a step of over 12 m/s adds nothing"
 SETTLED_RULE = "points within 0.5 s of a gap, and those with over 10 m/s², are left out"
 _GRID_NS = NS_PER_S // GRID_HZ
 # A point's acceleration looks at the speeds two points off, these one further, and those at means of two more.
@@ -87,11 +88,13 @@ class PathEnd:
         return self._rest
 
 
-def steps(times_ns: NDArray[np.int64], xy_m: _FloatArray) -> tuple[_FloatArray, _FloatArray, NDArray[np.bool_]]:
+def steps(
+    times_ns: NDArray[np.int64], xy_m: _FloatArray, *, longest_s: float = MAX_STEP_S
+) -> tuple[_FloatArray, _FloatArray, NDArray[np.bool_]]:
     """Return duration (s), length (m) and acceptance of each step between positions [n, 2] in time order."""
     seconds = np.diff(times_ns) / NS_PER_S
     metres = np.hypot(*np.diff(xy_m, axis=0).T)
-    accepted = (seconds > 0) & (seconds <= MAX_STEP_S) & (metres <= MAX_SPEED_MPS * seconds)
+    accepted = (seconds > 0) & (seconds <= longest_s) & (metres <= MAX_SPEED_MPS * seconds)
     return seconds, metres, accepted
 
 

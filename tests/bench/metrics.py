@@ -2,8 +2,8 @@
 
 Replay: 22 players, positions at 25 Hz, heart rate and RR, through windows of 60 s and every metric; CPU-seconds.
 Live: 1,500 positions, 60 heart rates with RR and 600 IMU frames of ten samples a second, encoded by the simulator, in
-batches of 100 ms through Intake (decode, time, validate, wearer), one-second windows, every metric, and the tiles'
-totals once a second; share of one core.
+batches of 5 ms, as the gateway takes them, through Intake (decode, time, validate, wearer), one-second windows, every
+metric, and the tiles' totals once a second; share of one core.
 
 .venv/bin/python tests/bench/metrics.py [--minutes 120] [--seconds 30] [--profile] [--json FILE]
 """
@@ -39,7 +39,7 @@ from tests.factories import START_NS, profile, readings, roster_athlete
 
 PLAYERS = 22
 ATHLETES = 60
-BATCH_NS = 100 * NS_PER_MS
+BATCH_NS = 5 * NS_PER_MS
 _MINUTE_NS = 60 * NS_PER_S
 
 

@@ -17,7 +17,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "tests" / "bench" / "RESULTS.md"
-BARS = {"ingest": 4_500, "latency": 100, "graphs": 500}
+BARS = {"ingest": 4_500, "latency": 100, "graphs": 500, "core_percent": 25, "replay_s": 60, "decoders": 200_000}
+SIG = (
+    "2A37 with two intervals",
+    "2A53 with every field",
+    "2A5B with wheel and crank",
+    "2A63 with balance and crank",
+    "2AD2 with five fields",
+)
 
 
 def last_json(*command: str) -> dict[str, Any]:
@@ -49,6 +56,14 @@ def measure(folder: Path, seconds: float) -> dict[str, Any]:
     results["ingest"] = written_json(
         report, python, f"{bench}/ingest.py", "--seconds", str(seconds), "--json", str(report)
     )
+    print("decoders", flush=True)
+    results["decoders"] = last_json(python, f"{bench}/decoders.py")["decoders"]
+    print("metrics", flush=True)
+    report = folder / "metrics.json"
+    results["metrics"] = written_json(report, python, f"{bench}/metrics.py", "--json", str(report))
+    print("radio", flush=True)
+    report = folder / "radio.json"
+    results["radio"] = written_json(report, python, "-m", "tests.bench.radio", "--json", str(report))["radio"]
     print("demo (latency)", flush=True)
     report = folder / "demo.json"
     results["demo"] = written_json(report, *demo, "--report", str(report))
@@ -68,6 +83,9 @@ def page(results: dict[str, Any], started: datetime) -> str:
         f"{row['cpu_s_per_100k']} | {row['rss_mb']} | {row['load_average']} |"
         for row in ingest["rates"]
     )
+    replay, live = results["metrics"]["replay"], results["metrics"]["live"]
+    slowest = min((row for row in results["decoders"] if row["frames"] in SIG), key=lambda row: row["per_s"])
+    sums = {key: sum(row[key] for row in results["radio"]) for key in ("sent", "received", "twice", "rejected")}
     return f"""# Measured
 
 {started:%Y-%m-%d %H:%M} UTC, {platform.system()} {platform.machine()}, {os.cpu_count()} cores shared with broker, load
@@ -79,12 +97,33 @@ of two; ratios hold. `make bench` makes this page again.
 |---|---|---|---|
 | durable MQTT ingest, QoS 1, acknowledged after the commit | ≥ {BARS["ingest"]:,} msg/s | {ingest["kept_up_per_s"]:,} msg/s kept up | `tests/bench/ingest.py` |
 | the same, draining a backlog of {ingest["drain"]["backlog"]:,} | – | {ingest["drain"]["stored_per_s"]:,} msg/s | `tests/bench/ingest.py` |
+| decode, validate and metrics of 60 athletes: 1,500 positions, 60 heart rates, 600 ten-sample IMU frames a second | ≤ {BARS["core_percent"]} % of a core | {live["core_percent"]} % | `tests/bench/metrics.py` |
+| 2 h of 22 players at 25 Hz with heart rate and RR replayed through all metrics, {replay["readings"]:,} readings | ≤ {BARS["replay_s"]} s | {replay["cpu_s"]} CPU-s | `tests/bench/metrics.py` |
+| Bluetooth SIG frames decoded, one core | ≥ {BARS["decoders"]:,}/s | {slowest["per_s"]:,}/s for the slowest, {slowest["frames"]} | `tests/bench/decoders.py` |
+| 100 straps at 1 Hz, 30 pods at 50 Hz, five adapters: lost, twice, refused | 0 | {sums["sent"] - sums["received"]}, {sums["twice"]}, {sums["rejected"]} of {sums["sent"]:,} | `python -m tests.bench.radio` |
 | sensor → tablet p99, 22 athletes | ≤ {BARS["latency"]} ms | {tablet["p99"]} ms (p50 {tablet["p50"]}, n {tablet["n"]:,}) | `make demo ARGS="--seconds 110 --report r.json"` |
 | sensor → cloud p50 / p99, batches of 3 s | – | {demo["sensor_to_cloud_s"]["p50"]} / {demo["sensor_to_cloud_s"]["p99"]} s | the same |
 | lost / duplicated readings in that run | 0 / 0 | {demo["lost"]} / {demo["duplicates"]} of {demo["readings_stored"]:,} | the same |
 | trajectory model, one thread, one graph of 23 | ≥ {BARS["graphs"]} graphs/s | {graphs["onnx_graphs_per_s"]:,} graphs/s, {graphs["ratio"]}× torch eager | `tests/bench/trajectory.py` |
 | effort model, one row | – | {rows["onnx_us"]} µs, {rows["ratio"]}× scikit-learn | `tests/bench/effort.py` |
 | the demo's gateway over {110} s | – | {demo["gateway"]["cpu_s"]} CPU-s, {demo["gateway"]["rss_mb"]} MB | as the latency |
+
+## Decoders
+
+Frames per CPU-second on one core, and beside PyPI bluetooth-sig in the same run.
+
+| frames | a second | × bluetooth-sig |
+|---|---|---|
+{decoders_table(results["decoders"])}
+
+## Many Bluetooth sensors
+
+Five adapters; HCI is GATT over a virtual air, BlueZ is bleak's own backend against a fake `org.bluez`. Latency is from
+the sensor to its decoded reading; the sensors run beside the gateway on the same two cores.
+
+| radio | straps, 1 Hz | pods, 50 Hz | sent | received | p50 ms | p99 ms | gateway CPU, one core |
+|---|---|---|---|---|---|---|---|
+{radio_table(results["radio"])}
 
 ## Ingest by rate
 
@@ -94,6 +133,20 @@ of two; ratios hold. `make bench` makes this page again.
 |---|---|---|---|---|---|---|
 {rates}
 """
+
+
+def decoders_table(rows: list[dict[str, Any]]) -> str:
+    """Return the decoders' rates as rows."""
+    return "\n".join(f"| {row['frames']} | {row['per_s']:,} | {row['ratio'] or '–'} |" for row in rows)
+
+
+def radio_table(rows: list[dict[str, Any]]) -> str:
+    """Return the radio cases as rows."""
+    return "\n".join(
+        f"| {row['radio']} | {row['straps']} | {row['pods']} | {row['sent']:,} | {row['received']:,} | {row['p50_ms']} | "
+        f"{row['p99_ms']} | {row['gateway_cpu_percent']} % |"
+        for row in rows
+    )
 
 
 def main() -> None:

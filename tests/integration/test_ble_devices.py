@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -25,17 +24,9 @@ from firmware_sim.transports.bumble import Air
 from shared.errors import ConfigError
 from tests.tools import BOUND_S, settled, until
 
+pytestmark = pytest.mark.usefixtures("quiet_bumble")
+
 ADDRESS = address_of(0)
-
-
-@pytest.fixture(autouse=True)
-def quiet_bumble() -> Iterator[None]:
-    """Bumble warns of packets for links that a test cuts on purpose."""
-    logger = logging.getLogger("bumble")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(before)
 
 
 @contextlib.asynccontextmanager

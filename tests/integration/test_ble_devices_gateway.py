@@ -1,9 +1,7 @@
 """Every kind of simulated sensor heard by the gateway's own radio source at once, and read by its intake."""
 
 import asyncio
-import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,6 +17,8 @@ from shared.ids import SensorId
 from shared.roster import Assignment, Roster
 from tests.tools import BOUND_S
 
+pytestmark = pytest.mark.usefixtures("quiet_bumble")
+
 STREAMS = {
     "heart_strap": {"heart_rate", "rr", "battery"},
     "running_pod": {"speed", "battery"},
@@ -30,16 +30,6 @@ STREAMS = {
     "movesense": {"imu", "battery"},
     "imu_pod": {"imu", "battery"},
 }
-
-
-@pytest.fixture(autouse=True)
-def quiet_bumble() -> Iterator[None]:
-    """Bumble warns of packets for links that a test cuts on purpose."""
-    logger = logging.getLogger("bumble")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(before)
 
 
 async def test_gateway_when_every_kind_is_on_the_air_then_each_gives_its_streams() -> None:

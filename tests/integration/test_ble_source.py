@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,18 +17,10 @@ from shared.clock import SystemClock
 from shared.ids import SensorId
 from tests.tools import BOUND_S, until
 
+pytestmark = pytest.mark.usefixtures("quiet_bumble")
+
 STRAP = SensorId("C0:00:00:00:00:01")
 STRANGER = "C0:00:00:00:00:99"
-
-
-@pytest.fixture(autouse=True)
-def quiet_bumble() -> Iterator[None]:
-    """Bumble warns of packets for links that a test cuts on purpose."""
-    logger = logging.getLogger("bumble")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(before)
 
 
 @contextlib.asynccontextmanager

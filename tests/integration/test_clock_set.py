@@ -180,3 +180,50 @@ async def test_readings_when_uploaded_before_the_clock_was_set_then_a_gap_says_h
         await set_right(gw, true_ns)
         gaps = await gw.journal.gaps()
     assert [(reason, count) for _, reason, count, _ in gaps] == [("uploaded before the clock was set", 20)]
+
+
+@pytest.mark.parametrize("seconds", list(WRONG.values()), ids=list(WRONG))
+async def test_readings_when_they_come_between_a_step_and_the_look_that_notices_it_then_they_stay(
+    tmp_path: Path, seconds: int
+) -> None:
+    """Rule: a reading that the right clock stamped is never moved, nor the time at which its chunk was stored."""
+    clock = ManualClock(utc_ns=START_NS + seconds * NS_PER_S)
+    async with gateway(tmp_path, clock) as gw:
+        true_ns = await gw.train(5, true_ns=START_NS)
+        for bpm, right_ns in ((130, None), (140, true_ns + 2 * NS_PER_S // 5)):
+            clock.advance(0.2)
+            if right_ns is not None:
+                clock.set_utc(right_ns)
+            blocks, _ = gw.intake.take([frame(bytes([0, bpm]), clock=clock)])
+            await gw.journal.append(blocks)
+        await set_right(gw, true_ns + 2 * NS_PER_S // 5)
+        sent = {}
+        for block in await gw.sent():
+            if block.stream == "heart_rate":
+                sent |= dict(
+                    zip(block.values[:, 0].tolist(), zip(block.time_ns, block.quality, strict=True), strict=True)
+                )
+        stored_ns = await gw.journal.newest_ns()
+    assert sent[130] == (true_ns + NS_PER_S // 5, Quality.RESTAMPED)
+    assert sent[140] == (true_ns + 2 * NS_PER_S // 5, Quality.GOOD)
+    assert abs(stored_ns - true_ns) < NS_PER_S
+
+
+async def test_step_when_the_store_fails_then_it_is_stored_later_and_nothing_leaves_before(tmp_path: Path) -> None:
+    """Rule: a step that the journal cannot take is tried again; until then the clock is not trusted."""
+    clock = ManualClock(utc_ns=START_NS)
+    async with gateway(tmp_path, clock) as gw:
+        await asyncio.wait_for(gw.watch.trusted(), 5)
+        refuse = "CREATE TRIGGER refuse BEFORE INSERT ON clock_step BEGIN SELECT raise(FAIL, 'no'); END"
+        await gw.journal.run(lambda: gw.journal._connection.execute(refuse))
+        clock.set_utc(START_NS + DAY_S * NS_PER_S)
+        clock.advance(1.0)
+        await until(lambda: gw.watch.status.problem is not None and "stamped anew" in gw.watch.status.problem)
+        assert not gw.watch.is_trusted()
+        await gw.journal.run(lambda: gw.journal._connection.execute("DROP TRIGGER refuse"))
+        clock.advance(1.0)
+        await asyncio.wait_for(gw.watch.trusted(), 5)
+        steps = await gw.journal.run(
+            lambda: gw.journal._connection.execute("SELECT shift_ns FROM clock_step").fetchall()
+        )
+    assert steps == [(DAY_S * NS_PER_S,)]

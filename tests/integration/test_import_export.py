@@ -249,6 +249,22 @@ async def test_export_when_as_csv_then_units_times_and_metrics_stand_in_it(
     assert 0 <= float(way["coverage (0..1)"]) <= 1
 
 
+async def test_export_when_two_straps_are_worn_then_metrics_and_fit_are_of_one_at_a_time(
+    call: Call, gateway_file: Path, tmp_path: Path
+) -> None:
+    """Rule: the exported numbers are those of the tablet: two sensors on one stream never mix; all readings stay."""
+    await live(gateway_file, heart_rates([100] * 60), heart_rates([190] * 60, sensor=SensorId("pod")))
+    call("export-session", "--format", "csv", "--output", tmp_path / "out")
+    with (tmp_path / "out" / "summary.csv").open(encoding="utf-8", newline="") as file:
+        zones = [row for row in csv.DictReader(file) if row["metric"].startswith("hr_zone_seconds@")]
+    assert sum(float(row["value"]) > 0 for row in zones) == 1
+    assert len((tmp_path / "out" / "heart_rate.csv").read_text().splitlines()) == 1 + 120
+    call("export-session", "--format", "fit", "--output", tmp_path / "a01.fit")
+    _, content = read([(tmp_path / "a01.fit").read_bytes()])
+    (rates,) = (series for series in content.series if series.stream == "heart_rate")
+    assert len(set(rates.values[:, 0].tolist())) == 1
+
+
 async def test_export_when_as_workbook_then_numbers_are_numbers_under_frozen_headers(
     call: Call, gateway_file: Path, tmp_path: Path
 ) -> None:

@@ -198,6 +198,24 @@ async def test_drawer_when_gateway_does_not_answer_then_values_marked_stale(
     await expect(page.locator(".metrics .row.stale")).to_have_count(0)
 
 
+async def test_formula_when_all_was_recorded_then_the_pie_is_full(open_page: Open, gateway: ScriptedGateway) -> None:
+    """100 % recorded is a full disc: an empty one is the sign of a lost sensor."""
+    gateway.metrics_of = lambda athlete, sent_ns: whole(of_athlete(athlete, sent_ns))
+    page = await open_page()
+    await open_drawer(page, "a17")
+    await page.locator('[data-metric="distance@2"] button, button[data-metric="distance@2"]').first.click()
+    slice_of_pie = page.get_by_role("dialog").locator(".ic-pie path")
+    assert await slice_of_pie.evaluate(
+        "el => Math.round(el.getBBox().width) + ' ' + Math.round(el.getBBox().height)"
+    ) == ("12 12")
+
+
+def whole(answer: AthleteMetrics) -> AthleteMetrics:
+    """The same, recorded all the time."""
+    metrics = [msgspec.structs.replace(now, coverage=1.0) for now in answer.metrics]
+    return msgspec.structs.replace(answer, metrics=metrics)
+
+
 def longer(answer: AthleteMetrics) -> AthleteMetrics:
     """The same with 6 200 m."""
     return msgspec.structs.replace(

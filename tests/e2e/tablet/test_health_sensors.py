@@ -50,6 +50,19 @@ async def test_health_when_adapters_told_then_slots_and_problem(open_page: Open)
     await expect(page.locator('[data-link="clock"]')).to_contain_text("Gateway clock")
 
 
+async def test_health_when_an_adapter_has_a_long_name_then_its_numbers_stay_in_sight(open_page: Open) -> None:
+    """A name as long as a serial port's path breaks; it pushes nothing over the edge."""
+    page = await open_page("#/health")
+    table = page.locator("table", has=page.locator("[data-adapter]"))
+    await expect(table).to_be_visible()
+    await page.locator("[data-adapter] b").first.evaluate(
+        "el => el.textContent = 'serial:/dev/serial/by-id/usb-if00-port0'"
+    )
+    assert await table.evaluate(
+        "el => el.getBoundingClientRect().right <= el.parentElement.getBoundingClientRect().right"
+    )
+
+
 async def test_health_when_upright_then_one_column(open_page: Open) -> None:
     """Upright the three columns stand under one another, and nothing overflows to the side."""
     page = await open_page("?theme=dusk#/health", width=800, height=1280)

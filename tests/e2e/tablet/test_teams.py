@@ -45,6 +45,7 @@ async def test_map_when_shape_switched_on_then_outlines_and_legend(open_page: Op
     await page.get_by_role("button", name="Team shape").click()
     await expect(page.locator("[data-hull]")).to_have_count(2)
     await expect(page.locator(".leg")).to_have_text("Circles, hatchedSquares, dashed")
+    await expect(page.locator(".counts")).to_be_in_viewport(ratio=1)
     await page.get_by_role("radio", name="Squares").click()
     await expect(page.locator("[data-hull]")).to_have_count(1)
     await expect(page.locator('[data-hull="1"]')).to_be_attached()

@@ -33,6 +33,8 @@ class Peripheral:
     """So many of the next connections end before the services are known."""
     refused: set[str] = field(default_factory=set)
     """Characteristics whose writes are refused."""
+    unanswered: set[str] = field(default_factory=set)
+    """Methods such as "StartNotify" that never get a reply."""
     written: list[tuple[str, bytes]] = field(default_factory=list)
     connected_to: str | None = None
     connections: int = 0

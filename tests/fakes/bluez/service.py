@@ -11,6 +11,7 @@ import os
 import select
 import socket
 from collections import Counter, deque
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -77,6 +78,22 @@ class FakeBlueZ:
             end.close()
         self._bus.disconnect()
         await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+
+    @contextlib.asynccontextmanager
+    async def stopped(self) -> AsyncIterator[None]:
+        """Leave the bus's name to nobody, as while `bluetoothd` is stopped."""
+        await self._bus.release_name("org.bluez")
+        try:
+            yield
+        finally:
+            await self._bus.request_name("org.bluez")
+
+    async def clients(self) -> int:
+        """Return how many connections the bus has, this one included."""
+        bus = "org.freedesktop.DBus"
+        asked = Message(destination=bus, path="/org/freedesktop/DBus", interface=bus, member="ListNames")
+        reply = await self._bus.call(asked)
+        return sum(name.startswith(":") for name in reply.body[0])
 
     def add_adapter(self, name: str, *, powered: bool = True) -> None:
         """Plug an adapter in."""
@@ -194,6 +211,9 @@ class FakeBlueZ:
         adapter = path.split("/")[3]
         return next(p for p in self.peripherals if path.startswith(p.path(adapter))), adapter
 
+    def _unanswered(self, path: str) -> set[str]:
+        return set().union(*(p.unanswered for p in self.peripherals if path.startswith(p.path(path.split("/")[3]))))
+
     async def Device1_Connect(self, path: str) -> None:
         peripheral, adapter = self._peripheral(path)
         self._adapter(f"/org/bluez/{adapter}")
@@ -273,6 +293,8 @@ class FakeBlueZ:
             return Message.new_method_return(message, "a{oa{sa{sv}}}", [self.objects])
         if message.path not in self.objects:
             return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownObject", f"no {message.path}")
+        if "/dev_" in message.path and message.member in self._unanswered(message.path):
+            return True
         name = f"{(message.interface or '').split('.')[-1]}_{message.member}"
         if not hasattr(self, name):
             return None

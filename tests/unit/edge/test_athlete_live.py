@@ -10,7 +10,8 @@ from edge.messages import AthleteMetrics
 from edge.pipeline.athlete_live import HEART_LOST_NS, TRACE_S, AthleteLive
 from edge.ui.athlete_metrics import add_athlete_metrics
 from shared.clock import NS_PER_S
-from shared.readings import Quality, Readings
+from shared.ids import SensorId
+from shared.readings import Quality, Readings, select
 from shared.windows import Windower
 from tests.factories import START_NS, heart_rates, positions, profile, readings
 
@@ -66,6 +67,20 @@ def test_tile_when_a_reading_is_implausible_then_it_is_not_shown(live: AthleteLi
     live.take(heart_rates([255], quality=int(Quality.IMPLAUSIBLE)))
     live.take(positions([[5000, 0]], quality=int(Quality.IMPLAUSIBLE)))
     assert (live.tile().hr_bpm, live.tile().position_ns) == (None, None)
+
+
+def test_tile_when_two_straps_are_worn_then_one_is_shown_until_it_is_silent(live: AthleteLive) -> None:
+    """Rule: a strap and a pod that also counts beats do not alternate; the second speaks 5 s after the first."""
+    strap, pod = heart_rates([100] * 4), heart_rates([180] * 20, sensor=SensorId("pod"))
+    shown = []
+    for second in range(20):
+        at = slice(second, second + 1)
+        if second < 4:
+            live.take(select(strap, at))
+        live.take(select(pod, at))
+        shown.append(live.hr_bpm)
+    assert shown == [100.0] * 9 + [180.0] * 11
+    assert set(live.trace.values()) == {100.0, 180.0}
 
 
 def test_speed_when_positions_come_one_by_one_then_it_is_that_of_the_last_half_second(live: AthleteLive) -> None:

@@ -231,3 +231,18 @@ def test_clock_when_the_gateways_own_is_set_then_the_devices_follow(seconds: flo
         placed_ns, _ = device.place(device_ns, clock, received, origin="power-on", sequence=n)
         if n >= 600:
             assert abs(placed_ns - true_ns) < SETTLED_MS * NS_PER_MS
+
+
+def test_clock_when_a_device_sends_what_it_kept_then_it_stays_where_it_was_and_nothing_leaps() -> None:
+    """Rule: minutes of old readings, sent as steadily as live ones, are no sign that the clock was set."""
+    gateway, device = ManualClock(utc_ns=START_NS), DeviceTime()
+    for second in range(90):
+        gateway.advance(1.0)
+        received = Stamp(utc_ns=gateway.utc_ns(), mono_ns=gateway.mono_ns(), boot_id=gateway.boot_id)
+        if 30 <= second < 60:
+            kept_ns = received.utc_ns - 600 * NS_PER_S
+            assert device.place_kept(kept_ns, received) == (kept_ns, Quality.GOOD)
+        else:
+            sent_ns = received.utc_ns - 20 * NS_PER_MS
+            assert device.place(sent_ns, DeviceClock.UTC, received) == (sent_ns, Quality.GOOD)
+    assert device.resets == 0

@@ -1,10 +1,13 @@
 """Every Bluetooth sensor through the gateway's intake: what is decoded becomes readings with times and counts."""
 
+import struct
+
 import numpy as np
 import pytest
 
 from edge.pipeline.intake import Intake
 from edge.pipeline.roster import Wearers
+from edge.sensors import polar
 from edge.sensors.base import About, Decoded, Sensor
 from edge.sensors.registry import SENSORS
 from shared.clock import Stamp
@@ -58,3 +61,31 @@ def test_intake_when_given_a_sensors_vectors_then_rows_become_readings(sensor: S
                 assert (block.origin, block.sequence[0]) == (part.origin, part.sequence)
         facts = dict(fact for part in parts if isinstance(part, About) for fact in part.facts)
         assert facts.items() <= taken.counts[SENSOR].about.items()
+
+
+@pytest.mark.parametrize(("silent_s", "rates"), [(10, [90.0, 90.0]), (120, [90.0])])
+def test_cadence_when_a_sensor_was_silent_for_longer_than_its_clock_counts_then_nothing_is_said_of_it(
+    silent_s: int, rates: list[float]
+) -> None:
+    """Rule: 16 bits of 1/1024 s roll over every 64 s; what turned in a longer silence gives no rate."""
+    taken, found = intake(), []
+    for second in (0, 2, 2 + silent_s):
+        turned, ticks = second * 3 // 2, second * 1024 % 2**16
+        blocks, _ = taken.take([frame("2a5b", struct.pack("<BHH", 2, turned, ticks), second)])
+        found += [block.values[0, 0] for block in blocks]
+    assert found == pytest.approx(rates)
+
+
+def test_beats_when_a_device_sends_them_on_two_channels_then_each_counts_once() -> None:
+    """Rule: one channel tells a device's beats until it is silent for 5 s; doubled ones would halve the variability."""
+    taken = intake()
+    strap, pulses = bytes([0x10, 60, 0, 4]), bytes([3, *bytes(8), 0, 60, *(1000).to_bytes(2, "little"), 0, 0, 6])
+    beats = []
+    for second in range(20):
+        frames = [frame(polar.DATA, pulses, second)]
+        frames += [frame("2a37", strap, second)] if second != 0 else []
+        blocks, rejected = taken.take(frames if second < 10 else frames[1:])
+        assert not rejected
+        beats += [int(block.time_ns[0] - NOW_NS) // 10**9 for block in blocks if block.stream == "rr"]
+    assert beats == [*range(10), *range(15, 20)]
+    assert taken.counts[SENSOR].duplicates == 14

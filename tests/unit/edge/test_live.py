@@ -17,12 +17,13 @@ from edge.pipeline.intake import Intake
 from edge.pipeline.live import Live
 from edge.pipeline.roster import Wearers
 from edge.settings import AlertRule, SessionSettings
-from edge.store.journal import Journal
-from edge.ui.broadcast import SESSION_GAP_NS, Broadcast
+from edge.store.journal import SESSION_GAP_NS, Journal
+from edge.ui.broadcast import Broadcast
 from edge.ui.hub import Hub
 from shared.clock import NS_PER_S, ManualClock
+from shared.features import athlete as effort
 from shared.ids import AthleteId, SensorId
-from shared.readings import Readings
+from shared.readings import Readings, select
 from tests.factories import ATHLETE, START_NS, heart_rates, positions, roster
 from tests.fakes.tablet import TabletConnection
 from tests.tools import settled, until
@@ -188,6 +189,30 @@ async def test_restore_when_readings_were_stored_one_by_one_then_totals_trace_an
     assert after.trace_bpm is not None
     assert None not in after.trace_bpm[:-1]
     assert (first.late, bench.live.late) == (0, 0)
+
+
+def test_restore_when_the_session_is_long_then_the_models_inputs_are_those_of_one_run(bench: Bench) -> None:
+    """Rule: distance and time behind the expected heart rate are the whole session's, also after a restart."""
+    seconds = np.arange(9000) / 10.0
+    path = positions(np.column_stack((50 + 30 * np.sin(seconds / 9), 30 + 20 * np.cos(seconds / 7))))
+    pulse = heart_rates(np.full(900, 150.0))
+
+    def between(begun: int, over: int) -> list[Readings]:
+        return [select(path, slice(10 * begun, 10 * over)), select(pulse, slice(begun, over))]
+
+    whole, again = (Live(bench.wearers, SessionSettings(), [], bench.runner, bench.clock) for _ in range(2))
+    for begun in range(0, 880, 55):
+        again.restore(between(begun, begun + 55))
+    again.restored()
+    for begun in range(900):
+        whole.take(between(begun, begun + 1))
+        if begun >= 880:
+            again.take(between(begun, begun + 1))
+    one, other = (effort.row(live.athletes[AthleteId(ATHLETE)].effort_state) for live in (whole, again))
+    assert one is not None
+    assert other is not None
+    assert (other.time_ns, again.late) == (one.time_ns, whole.late)
+    np.testing.assert_allclose(other.values, one.values, rtol=1e-4)
 
 
 async def test_session_when_a_restart_lies_in_its_pause_then_the_pause_counts_whole(bench: Bench) -> None:

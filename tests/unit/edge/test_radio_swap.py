@@ -145,3 +145,53 @@ async def test_hub_when_a_sensor_changes_hands_then_every_tablet_hears_the_last_
     ]
     serving.cancel()
     await asyncio.wait({serving})
+
+
+def test_swap_when_the_clock_was_a_year_ahead_then_it_holds_after_the_clock_is_set() -> None:
+    """Rule: a change is never in the future: a clock that is set back gives nobody's strap to its former wearer."""
+    wearers = Wearers(roster(2))
+    year_ns = 365 * 86_400 * NS_PER_S
+    for setting in ("noticed", "swapped again"):
+        wearers.assign(TAG, SECOND, START_NS + year_ns)
+        if setting == "noticed":
+            assert wearers.clock_set(START_NS)
+            assert wearers.wearer(TAG, START_NS) == SECOND
+        wearers.assign(TAG, FIRST, START_NS + 1)
+        assert wearers.wearer(TAG, START_NS + 1) == FIRST
+    assert not wearers.clock_set(START_NS + 1)
+    assert max(a.from_ns for a in wearers.roster.assignments) == START_NS + 1
+    again = Wearers(wearers.roster)
+    assert again.wearer(TAG, START_NS + 1) == FIRST
+
+
+def test_swap_when_the_roster_plans_a_later_one_then_both_hold_in_turn() -> None:
+    """Rule: what is done now counts now; what the file plans counts from its time on."""
+    plan = Assignment(sensor=TAG, athlete=None, from_ns=START_NS + 60 * NS_PER_S)
+    squad = roster(2)
+    wearers = Wearers(Roster(athletes=squad.athletes, assignments=[*squad.assignments, plan]))
+    wearers.assign(TAG, SECOND, START_NS)
+    assert not wearers.clock_set(START_NS)
+    assert wearers.wearer(TAG, START_NS + NS_PER_S) == SECOND
+    assert wearers.wearer(TAG, START_NS + 61 * NS_PER_S) is None
+
+
+def test_wearers_when_nothing_changes_then_the_roster_does_not_grow(wearers: Wearers) -> None:
+    """Rule: a tap that says what is so already, or takes a stranger's sensor off, leaves no trace."""
+    before = wearers.roster
+    stranger = SensorId("C0:00:00:00:00:99")
+    wearers.assign(STRAP, FIRST, START_NS)
+    wearers.assign(stranger, None, START_NS)
+    assert wearers.roster == before
+    assert not wearers.is_known(stranger)
+
+
+def test_swap_when_the_clock_was_in_1970_then_it_holds_after_the_clock_is_set() -> None:
+    """Rule: a change made by a clock that was behind is newer than what the roster file says of last year."""
+    squad = roster(2)
+    old = Assignment(sensor=TAG, athlete=FIRST, from_ns=START_NS - 90 * 86_400 * NS_PER_S)
+    wearers = Wearers(Roster(athletes=squad.athletes, assignments=[*squad.assignments, old]))
+    wearers.assign(TAG, SECOND, 60 * NS_PER_S)
+    assert wearers.wearer(TAG, 61 * NS_PER_S) == SECOND
+    assert wearers.clock_set(START_NS, START_NS - 90 * NS_PER_S)
+    assert wearers.wearer(TAG, START_NS - 31 * NS_PER_S) == FIRST
+    assert wearers.wearer(TAG, START_NS - 29 * NS_PER_S) == SECOND

@@ -143,3 +143,13 @@ def test_losses_when_numbers_are_missing_then_their_share_is_said() -> None:
     losses.add(STRAP, "imu", "boot-2", 7, 10, 10 * NS_PER_S)
     assert losses.percent(STRAP, 10 * NS_PER_S) == 0.0
     assert losses.percent(STRAP, 90 * NS_PER_S) is None
+
+
+def test_losses_when_only_some_messages_hold_a_second_stream_then_nothing_is_lost() -> None:
+    """Rule: a tag numbers its messages and tells its battery in one of 600; that is no loss of the others."""
+    losses = Losses()
+    for n in range(1200):
+        losses.add(STRAP, "position", "boot-1", n, 1, n * NS_PER_S // 10)
+        if n % 600 == 0:
+            losses.add(STRAP, "battery", "boot-1", n, 1, n * NS_PER_S // 10)
+    assert losses.percent(STRAP, 120 * NS_PER_S) == 0.0

@@ -67,3 +67,30 @@ async def test_component_when_it_fails_again_and_again_then_waits_stay_under_the
         clock.advance(2.0)
     keeper.cancel()
     await asyncio.wait({keeper})
+
+
+async def test_component_when_its_cancellation_ends_in_an_error_then_it_is_not_started_again() -> None:
+    """Rule: an error on the way out, as of a task group's children, does not keep the gateway running."""
+    starts = []
+
+    async def child() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise OSError("the other end is gone") from None
+
+    async def component() -> None:
+        starts.append(1)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(child())
+            await asyncio.Event().wait()
+
+    clock = ManualClock()
+    keeper = asyncio.create_task(keep_running("test", component, clock))
+    await settled()
+    keeper.cancel()
+    await settled()
+    clock.advance(60.0)
+    await settled()
+    assert keeper.cancelled()
+    assert len(starts) == 1

@@ -128,6 +128,18 @@ def test_distance_when_there_are_no_positions_then_the_devices_speed_counts() ->
     assert (both.value, both.notes) == (0.0, ())
 
 
+@pytest.mark.parametrize("jitter_s", [0.0, 0.005, 0.1])
+def test_distance_when_a_receiver_sends_once_a_second_then_jitter_makes_no_gaps(jitter_s: float) -> None:
+    """Rule: a second and a little is the rate of a usual receiver, no gap."""
+    seconds = np.arange(600) + np.random.default_rng(1).uniform(-jitter_s, jitter_s, 600)
+    path = replace(
+        positions(np.outer(seconds, (3.0, 0.0))), time_ns=START_NS + np.round(seconds * 1e9).astype(np.int64)
+    )
+    value = run(Distance(), path)
+    assert value.value == pytest.approx(1797, rel=2e-3)
+    assert value.coverage > 0.99
+
+
 def test_bands_when_a_team_has_its_own_edges_then_they_count() -> None:
     """Rule: thresholds are the team's."""
     block = positions(np.column_stack((np.arange(101) * 0.45, np.zeros(101))))
@@ -204,6 +216,14 @@ def test_decoupling_when_work_is_short_or_unsteady_then_it_is_said() -> None:
     assert short.notes[0].startswith("10 minutes")
     uneven = powers(np.where(np.arange(1500) % 240 < 120, 100.0, 300.0))
     assert "not steady" in run(Decoupling(), beats, uneven).notes[0]
+
+
+@pytest.mark.parametrize("watts", [0.0, -50.0])
+def test_decoupling_when_the_first_half_has_no_effort_then_it_is_said_and_nothing_fails(watts: float) -> None:
+    """Rule: a share of nothing is no number: an athlete who sits on the bike for ten minutes before he begins."""
+    value = run(Decoupling(), heart_rates(np.full(1500, 120.0)), powers([watts] * 750 + [200.0] * 750))
+    assert math.isnan(value.value)
+    assert value.notes == ("no effort in the first half",)
 
 
 def test_coverage_when_one_stream_ends_early_then_it_is_a_share_of_the_whole_session() -> None:

@@ -2,7 +2,7 @@
 import { age_ms, HR_LATE_MS, LOST_MS, POSITION_LATE_MS } from "./ages";
 import { age, fixed, whole } from "./format";
 import { ms, type Athlete, type SensorHealth, type Session, type Tile } from "./messages";
-import { sentence } from "./words";
+import { sensor_kind } from "./words";
 
 export interface Explained {
   title: string;
@@ -24,7 +24,7 @@ function of_kind(worn: readonly SensorHealth[], kind: RegExp): readonly SensorHe
 }
 
 function measured(worn: readonly SensorHealth[], time_ns: number | null, now_ms: number): string {
-  const by = worn.length === 0 ? "A sensor that the health page does not list" : worn.map((s) => `${sentence(s.kind)} ${s.sensor}`).join(" or ");
+  const by = worn.length === 0 ? "A sensor that the health page does not list" : worn.map((s) => `${sensor_kind(s.kind)} ${s.sensor}`).join(" or ");
   return time_ns === null ? `${by}. Nothing came yet.` : `${by}. Reading ${age(age_ms(ms(time_ns), now_ms))} old.`;
 }
 
@@ -69,7 +69,7 @@ const PLAIN: Readonly<Record<string, (context: Context) => Explained>> = {
     unit: "%",
     formula: "Time with readings ÷ time of the session so far.",
     rules: "Below 95 % the totals are lower bounds, marked ≥.",
-    source: worn.length === 0 ? "No sensor is worn." : worn.map((sensor) => `${sentence(sensor.kind)} ${sensor.sensor}`).join(", "),
+    source: worn.length === 0 ? "No sensor is worn." : worn.map((sensor) => `${sensor_kind(sensor.kind)} ${sensor.sensor}`).join(", "),
   }),
 };
 

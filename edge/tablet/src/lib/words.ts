@@ -1,5 +1,5 @@
 /** Words for people: what a number means and how it is counted. Short, plain, sentence case. */
-import { fixed, whole } from "./format";
+import { fixed, MISSING, whole } from "./format";
 import type { Athlete, ModelHealth, Tile } from "./messages";
 
 export interface EffortWords {
@@ -56,6 +56,11 @@ export function link_name(link: string): string {
 export function sentence(name: string): string {
   const plain = name.replaceAll(/[_.-]+/g, " ").trim();
   return plain.charAt(0).toUpperCase() + plain.slice(1);
+}
+
+/** What a sensor is; before it was heard nobody knows. */
+export function sensor_kind(kind: string): string {
+  return kind === MISSING ? "Sensor" : sentence(kind);
 }
 
 /** Teams are named by what the map draws, which is the same in both themes. */

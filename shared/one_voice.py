@@ -35,6 +35,7 @@ def one_voice(blocks: Sequence[Readings], voice: Voice | None) -> tuple[list[Rea
     sensors = {block.sensor for block in blocks}
     if len(sensors) == 1 and (voice is None or voice.sensor in sensors):
         last_ns = max(int(block.time_ns.max()) for block in blocks)
+        last_ns = last_ns if voice is None else max(last_ns, voice.last_ns)
         return list(blocks), Voice(sensor=blocks[0].sensor, last_ns=last_ns)
     times = np.concatenate([block.time_ns for block in blocks])
     owner = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
@@ -42,7 +43,7 @@ def one_voice(blocks: Sequence[Readings], voice: Voice | None) -> tuple[list[Rea
     for i in np.argsort(times, kind="stable").tolist():
         sensor, time_ns = blocks[owner[i]].sensor, int(times[i])
         if voice is None or sensor == voice.sensor or time_ns - voice.last_ns > HAND_OVER_NS:
-            voice = Voice(sensor=sensor, last_ns=time_ns)
+            voice = Voice(sensor=sensor, last_ns=time_ns if voice is None else max(time_ns, voice.last_ns))
             kept[i] = True
     parts = [select(block, kept[owner == number]) for number, block in enumerate(blocks)]
     return [part for part in parts if len(part)], voice

@@ -54,6 +54,8 @@ EDGE_HOMES: dict[str, tuple[str, ...]] = {
 }
 # Never loaded beside the pitch.
 HEAVY = ("torch", "apache_beam", "sklearn", "mlflow", "pandas", "lightning", "onnx")
+# Loaded where a file is read or written, or an adapter without the system's Bluetooth is opened, and not before.
+LAZY = ("bumble", "fitdecode", "gpxpy", "kloppy", "openpyxl", "tcxreader")
 # A gateway reports what it measured; it never claims to know about bodies.
 FORBIDDEN_WORDS = re.compile(r"risk|injur|diagnos", re.IGNORECASE)
 
@@ -226,8 +228,8 @@ def test_console_scripts_when_installed_then_they_are_the_modules() -> None:
 
 
 def test_gateway_when_imported_then_nothing_heavy_comes_with_it() -> None:
-    """Rule: the gateway starts without torch, Beam, scikit-learn or MLflow."""
-    code = f"import sys, edge.app, edge.__main__; print([name for name in {HEAVY!r} if name in sys.modules])"
+    """Rule: the gateway starts without torch, Beam, scikit-learn or MLflow, and without what only files need."""
+    code = f"import sys, edge.app, edge.__main__; print([name for name in {HEAVY + LAZY!r} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )

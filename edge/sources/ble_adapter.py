@@ -37,6 +37,8 @@ _log = get_logger("ble")
 _BACKOFF = Backoff(base_s=0.25, cap_s=2.0)
 _DEAF_NS = 30 * NS_PER_S
 """An adapter that hears nothing at all for this long is started again: some stop scanning without a word."""
+_HEALTHY_NS = 10 * NS_PER_S
+"""One that went sooner than this is loose in its socket: it is opened again more slowly each time."""
 _ANSWER_S = 5.0
 _MAX_DEVICES = 512
 
@@ -114,6 +116,7 @@ class Adapter:
         self._deaf = asyncio.Event()
         self._deafness = FailureLog(_log, "adapter hears nothing, scanning anew")
         self._heard_ns = 0
+        self._up_ns = 0
         self._radio: _Radio | None = None
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -161,10 +164,13 @@ class Adapter:
                 async with self._open() as radio:
                     await self._serve(radio)
             except* (BleakError, OSError, EOFError, TimeoutError) as group:
-                attempt = 0 if self.link.status.up else attempt + 1
+                attempt = 0 if self.link.status.up and self._held_long() else attempt + 1
                 self.link.failed("; ".join(str(exc) or type(exc).__name__ for exc in group.exceptions))
             stop_if_cancelled()  # an adapter that cannot be closed in peace raises in its place
             await self._clock.sleep(_BACKOFF.delay_s(attempt, rng))
+
+    def _held_long(self) -> bool:
+        return self._clock.mono_ns() - self._up_ns >= _HEALTHY_NS
 
     @contextlib.asynccontextmanager
     async def _open(self) -> AsyncIterator[_Radio]:
@@ -204,6 +210,8 @@ class Adapter:
             await scanner.start()
         # Only now: the system's adapter fails when it is to scan.
         self._heard_ns = self._clock.mono_ns()
+        if not self.link.status.up:
+            self._up_ns = self._heard_ns
         self.link.answered()
         deaf = asyncio.create_task(self._deaf.wait(), name=f"{self.name} deaf")
         try:

@@ -15,7 +15,7 @@ _BEFORE = (
 def read_steps(connection: sqlite3.Connection) -> Steps:
     """Return the known steps of every run."""
     steps: dict[str, list[ClockStep]] = defaultdict(list)
-    sql = "SELECT boot, coalesce(since_ns, mono_ns), mono_ns, shift_ns, offset_ns FROM clock_step ORDER BY id"
+    sql = "SELECT boot, since_ns, mono_ns, shift_ns, offset_ns FROM clock_step ORDER BY id"
     for boot, since_ns, mono_ns, shift_ns, offset_ns in connection.execute(sql):
         steps[boot].append(
             ClockStep(boot=boot, since_ns=since_ns, mono_ns=mono_ns, shift_ns=shift_ns, offset_ns=offset_ns)

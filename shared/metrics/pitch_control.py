@@ -75,16 +75,18 @@ def influence(
     return np.asarray(np.exp(exponent, out=exponent), np.float64)
 
 
-def control(
+def advantage(
     cells_m: NDArray[np.float64],
     xy_m: NDArray[np.float64],
     velocity_mps: NDArray[np.float64],
     team: NDArray[np.int64],
     ball_m: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Return the probability (0..1) that team 0 controls each place, float64[cells]; team 1 has the rest.
-
-    `team` int64[players] is 0 or 1.
-    """
+    """Return team 0's summed influence on each place less team 1's, float64[cells]; `team` int64[players] is 0 or 1."""
     sides = np.where(team == 0, 1.0, -1.0)
-    return np.asarray(1.0 / (1.0 + np.exp(-(sides @ influence(cells_m, xy_m, velocity_mps, ball_m)))), np.float64)
+    return np.asarray(sides @ influence(cells_m, xy_m, velocity_mps, ball_m), np.float64)
+
+
+def control(advantages: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability (0..1) that team 0 controls each place; team 1 has the rest."""
+    return np.asarray(1.0 / (1.0 + np.exp(-advantages)), np.float64)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shared.features.team import BALL_TEAM
 from shared.ids import AthleteId
 from shared.metrics.base import MetricValue
-from shared.metrics.pitch_control import Pitch, control
+from shared.metrics.pitch_control import Pitch, advantage, control
 
 TEAMS = (0, 1)
 MIN_PLAYERS = 3
@@ -259,23 +259,29 @@ class PitchControl(TeamMetric):
     title = "Pitch control"
     unit = "%"
     decimals = 0
-    labels = ("share",)
-    formula = "100·mean over 50×32 cells of σ(Σ own influence − Σ opponents' influence); Gaussian influence, 4–10 m"
+    labels = ("area", "mean")
+    formula = (
+        "of 50×32 cells, area: share with Σ own influence > Σ opponents' influence; "
+        "mean: mean of σ(Σ own − Σ opponents'); Gaussian influence, 4–10 m"
+    )
     rules = (
-        _SHAPE_RULES + " of either team; the radius grows from 4 m at the ball to 10 m from 18 m on; "
-        "without a ball 10 m; velocity over 0.5 s; places that nobody reaches count half"
+        _SHAPE_RULES
+        + " of either team; the radius grows from 4 m at the ball to 10 m from 18 m on; without a ball 10 m; "
+        "velocity over 0.5 s; in the mean, places that nobody reaches count half: it stays near 50"
     )
     source = "Fernández & Bornn 2018, MIT Sloan Sports Analytics Conference"
     opponents = True
 
     def measure(self, frame: TeamFrame, team: int, pitch: Pitch) -> tuple[float, ...]:
-        """Return the mean control over the pitch in percent."""
+        """Return the share of the pitch that is the team's, and the mean of its control, in percent."""
         players = frame.mask & (frame.team != BALL_TEAM)
-        shares = control(
+        ahead = advantage(
             pitch.cells(), frame.xy_m[players], frame.velocity_mps[players], frame.team[players], frame.ball()
         )
-        share = float(shares.mean())
-        return (100.0 * (share if team == 0 else 1.0 - share),)
+        if team != 0:
+            ahead = -ahead
+        area = float(np.count_nonzero(ahead > 0) + 0.5 * np.count_nonzero(ahead == 0))
+        return 100.0 * area / len(ahead), 100.0 * float(control(ahead).mean())
 
 
 TEAM_METRICS: tuple[TeamMetric, ...] = (

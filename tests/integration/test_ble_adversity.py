@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,16 +12,21 @@ from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 from bumble.hci import Address
 
+from edge.lanes import Lane, Policy
+from edge.pipeline.intake import Intake
 from edge.pipeline.roster import Wearers
-from edge.settings import BleSettings
+from edge.pipeline.storing import Storing
+from edge.settings import BleSettings, StoreSettings
 from edge.sources.ble import BleSource
 from edge.sources.ble_bluez import watched
 from edge.sources.ble_bumble import BumbleRadio, open_radio
+from edge.store.journal import Journal
 from firmware_sim.transports.bumble import Air
 from shared.clock import Clock, ManualClock, SystemClock
 from shared.ids import AthleteId, SensorId
+from shared.readings import Gap, Readings
 from shared.roster import Assignment, Roster
-from tests.factories import roster_athlete
+from tests.factories import roster, roster_athlete
 from tests.fakes.bluez.air import bluez, gateway
 from tests.fakes.bluez.peripheral import full, heart_strap, polar_strap
 from tests.tools import BOUND_S, settled, until
@@ -161,6 +167,23 @@ async def test_adapter_when_it_goes_deaf_with_all_that_it_knew_connected_then_it
             await until(lambda: service.scans["hci0"] == 2)
             service.deaf.clear()
             await until(lambda: held(source) == {STRAP, OTHER})
+
+
+async def test_gaps_when_frames_are_given_up_then_what_the_radio_missed_is_told_beside_them(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Rule: counts of one reason are one record; another reason's keeps its own times."""
+    journal = Journal.open(tmp_path / "gateway.sqlite", clock, max_bytes=2**26)
+    live: Lane[list[Readings]] = Lane("live", capacity=1, policy=Policy.DROP_OLDEST)
+    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), clock)
+    away = Gap(sensor=STRAP, stream="heart_rate", from_ns=1, to_ns=2, count=7, reason="out of range")
+    storing.record_gaps([away])
+    for count in (2, 3):
+        storing.record_drops(Counter({STRAP: count}))
+    await storing.finish()
+    told = {(reason, count) for _, reason, count, _ in await journal.gaps()}
+    journal.close()
+    assert told == {("out of range", 7), ("store could not keep up", 5)}
 
 
 @contextlib.asynccontextmanager

@@ -2,15 +2,22 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.metrics.pitch_control import Pitch, control, influence, radius_m
+from shared.metrics.pitch_control import Pitch, advantage, influence, radius_m
+from shared.metrics.pitch_control import control as probability
 
 PITCH = Pitch()
 CELLS = PITCH.cells()
+
+
+def control(*moment: Any) -> NDArray[np.float64]:
+    """Return the probability of control straight from a moment."""
+    return probability(advantage(*moment))
 
 
 def game(seed: int, players: int = 22) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:

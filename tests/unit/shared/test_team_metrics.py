@@ -295,3 +295,14 @@ def test_frames_when_nobody_has_a_position_then_they_come_all_the_same() -> None
     assert [now.time_ns // NS_PER_S for now in given] == [5, 6, 7, 8, 9]
     assert [bool(now.mask.any()) for now in given] == [True, False, False, False, True]
     assert list(frames({}, {AthleteId("a1"): 0})) == []
+
+
+def test_pitch_control_when_a_team_holds_a_third_of_the_field_then_its_area_says_so() -> None:
+    """Rule: a place belongs to whoever reaches it more, however far everybody is; the paper's mean hardly leaves 50."""
+    metric = next(metric for metric in TEAM_METRICS if metric.metric_id == "pitch_control@1")
+    home = [(20.0, 14.0), (20.0, 34.0), (20.0, 54.0)]
+    away = [(50.0, 14.0), (50.0, 34.0), (50.0, 54.0)]
+    own, theirs = (metric.measure(frame([*home, *away]), team, PITCH) for team in (0, 1))
+    assert own[0] == pytest.approx(100 / 3, abs=1.5)
+    assert own[0] + theirs[0] == pytest.approx(100)
+    assert own[1] == pytest.approx(50, abs=3)

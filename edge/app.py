@@ -73,7 +73,7 @@ class Gateway:
         self._lock = only_gateway(self._data)
         self._journal = Journal.open(self._data / "gateway.sqlite", clock, max_bytes=settings.store.max_bytes)
         self._keeping_roster = asyncio.Lock()
-        self._radio = BleSource(settings.ble, self._wearers.is_worn, clock) if settings.ble else None
+        self._radio = BleSource(settings.ble, self._is_worn, clock) if settings.ble else None
         self._sources = self._named_sources() if sources is None else sources
         self._runner = Runner(clock)
         self._live = Live(self._wearers, settings.session, settings.alerts, self._runner, clock)
@@ -157,6 +157,9 @@ class Gateway:
         """Look for models once the clock can be right: what has expired is told by it."""
         await self._watch.trusted()
         await self._installer.watch_channel()
+
+    def _is_worn(self, sensor: SensorId) -> bool:
+        return self._wearers.is_worn(sensor, self._clock.utc_ns())
 
     def _named_sources(self) -> list[Source]:
         sources: list[Source] = [self._radio] if self._radio else []

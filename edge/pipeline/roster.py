@@ -50,10 +50,10 @@ class Wearers:
         """Return whether anybody wears this sensor, or has worn it."""
         return sensor in self._history
 
-    def is_worn(self, sensor: SensorId) -> bool:
-        """Return whether somebody wears this sensor now: it was not taken off last."""
-        history = self._history.get(sensor)
-        return history is not None and history[-1][1] is not None
+    def is_worn(self, sensor: SensorId, now_ns: int) -> bool:
+        """Return whether somebody wears this sensor now, or is going to."""
+        planned = any(from_ns > now_ns and athlete is not None for from_ns, athlete in self._history.get(sensor, ()))
+        return planned or self.wearer(sensor, now_ns) is not None
 
     def wearer(self, sensor: SensorId, time_ns: int) -> AthleteId | None:
         """Return who wore the sensor at a time, or None."""

@@ -24,7 +24,7 @@ from bumble.gatt import Characteristic
 from bumble.hci import Address, AddressType, HCI_Error, HCI_LE_Create_Connection_Cancel_Command
 from bumble.host import Host
 from bumble.transport import open_transport
-from bumble.transport.common import TransportSink, TransportSource
+from bumble.transport.common import Transport, TransportSink, TransportSource
 
 from edge.sources.ble_reports import Report, is_reports, read_fields, read_reports
 from edge.supervise import stop_if_cancelled
@@ -61,11 +61,7 @@ async def open_radio(transport_name: str) -> AsyncIterator[BumbleRadio]:
 
     Raises: BleakError when the transport cannot be opened or the adapter does not answer.
     """
-    try:
-        transport = await open_transport(transport_name)
-    except (OSError, ValueError, BaseBumbleError) as exc:
-        raise BleakError(f"adapter {transport_name}: {exc}") from exc
-    async with transport:
+    async with await _transport(transport_name) as transport:
         # Two adapters of one gateway must not share an address, or a sensor could not tell them apart.
         address = Address.generate_static_address()
         host = _Host(transport.source, transport.sink)
@@ -76,6 +72,22 @@ async def open_radio(transport_name: str) -> AsyncIterator[BumbleRadio]:
         except (TimeoutError, BaseBumbleError) as exc:
             raise BleakError(f"adapter {transport_name} does not answer") from exc
         yield BumbleRadio(central, host, transport.source.terminated)
+
+
+async def _transport(name: str) -> Transport:
+    """Open a transport.
+
+    Raises: BleakError for whatever a driver says: libusb's errors and some of bumble's own are plain exceptions.
+    """
+    opening = asyncio.ensure_future(open_transport(name))
+    try:
+        await asyncio.wait({opening})
+    finally:
+        opening.cancel()
+    problem = opening.exception()
+    if problem is not None:
+        raise BleakError(f"adapter {name}: {problem}") from problem
+    return opening.result()
 
 
 def _uuid(uuid: UUID) -> str:

@@ -183,7 +183,7 @@ async def measure(radio: str, straps: int, pods: int, seconds: float) -> dict[st
     given = tuple(AdapterSettings(adapter=name, slots=slots) for name in where["adapters"])
     # The sensors are silent until all are connected, and that is no fault of theirs.
     settings = BleSettings(adapters=given, acquire_notify=radio == "AcquireNotify", silent_s=_CONNECT_S)
-    source = BleSource(settings, wearers.is_worn, clock)
+    source = BleSource(settings, lambda sensor: wearers.is_worn(sensor, clock.utc_ns()), clock)
     gateway = _Gateway(source, Intake(wearers, clock.boot_id))
     running = asyncio.create_task(source.run())
     taking = asyncio.create_task(gateway.take())

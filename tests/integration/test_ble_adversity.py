@@ -50,7 +50,7 @@ def held(source: BleSource) -> set[SensorId]:
 async def worn(settings: BleSettings, clock: Clock) -> AsyncIterator[tuple[BleSource, Wearers, "asyncio.Task[None]"]]:
     """Run a source of whose sensors an athlete wears the first."""
     wearers = Wearers(Roster(athletes=[roster_athlete("a01")], assignments=[Assignment(sensor=STRAP, athlete="a01")]))
-    source = BleSource(settings, wearers.is_worn, clock)
+    source = BleSource(settings, lambda sensor: wearers.is_worn(sensor, clock.utc_ns()), clock)
     task = asyncio.create_task(source.run())
     try:
         yield source, wearers, task
@@ -228,3 +228,11 @@ async def test_hci_when_the_link_goes_during_a_request_then_that_is_an_error_and
             with pytest.raises(BleakError):
                 await read_on()
             await going
+
+
+@pytest.mark.parametrize("adapter", ["usb:9", "blue:9", "serial:/dev/nowhere,1", "tcp-client:127.0.0.1:1"])
+async def test_adapter_when_it_cannot_be_opened_then_it_is_one_error_that_names_it(adapter: str) -> None:
+    """Rule: whatever a driver raises, an adapter that is not there is down with a reason, not a broken component."""
+    with pytest.raises(BleakError, match=adapter.replace("/", ".")):
+        async with open_radio(adapter):
+            pass

@@ -187,7 +187,11 @@ async def test_source_when_sensors_change_hands_then_they_are_let_go_and_taken_a
         old, new = polar_strap(POLAR[0]), polar_strap(POLAR[1], rssi_dbm={"hci0": -35})
         service.put(old, new)
         wearers, clock = Wearers(roster(POLAR[0])), SystemClock()
-        source = BleSource(BleSettings(adapter="system:hci0", polar_streams=("ecg",)), wearers.is_worn, clock)
+        source = BleSource(
+            BleSettings(adapter="system:hci0", polar_streams=("ecg",)),
+            lambda sensor: wearers.is_worn(sensor, clock.utc_ns()),
+            clock,
+        )
         task = asyncio.create_task(source.run())
         try:
             await until(lambda: held(source) == {POLAR[0]})

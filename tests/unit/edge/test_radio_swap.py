@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -77,20 +78,32 @@ def test_wearers_when_a_sensor_is_taken_over_or_off_then_the_roster_says_so(wear
     assert (wearers.wearer(STRAP, START_NS - 1), wearers.wearer(STRAP, START_NS)) == (FIRST, SECOND)
     wearers.assign(STRAP, None, START_NS + 1)
     assert wearers.wearer(STRAP, START_NS + 1) is None
-    assert (wearers.is_known(STRAP), wearers.is_worn(STRAP)) == (True, False)
+    assert (wearers.is_known(STRAP), wearers.is_worn(STRAP, START_NS + 1)) == (True, False)
     spare = SensorId("C0:00:00:00:00:77")
-    assert not wearers.is_worn(spare)
+    assert not wearers.is_worn(spare, START_NS + 2)
     assert wearers.assign(spare, BALL, START_NS + 2) == spare
-    assert wearers.is_worn(spare)
+    assert wearers.is_worn(spare, START_NS + 2)
     assert wearers.has_athlete(BALL)
     assert not wearers.has_athlete(AthleteId("a77"))
+
+
+def test_wearers_when_somebody_is_going_to_wear_a_sensor_then_it_is_worn_now_and_then() -> None:
+    """Rule: a plan for tomorrow lets nobody's strap go today, and one for today is heard from the start."""
+    plan = roster()
+    today = Assignment(sensor=STRAP, athlete="a01")
+    off = Assignment(sensor=STRAP, athlete=None, from_ns=START_NS + NS_PER_S)
+    wearers = Wearers(msgspec.structs.replace(plan, assignments=[today, off]))
+    assert wearers.is_worn(STRAP, START_NS)
+    assert not wearers.is_worn(STRAP, START_NS + NS_PER_S)
+    later = msgspec.structs.replace(today, from_ns=START_NS + NS_PER_S)
+    assert Wearers(msgspec.structs.replace(plan, assignments=[later])).is_worn(STRAP, START_NS)
 
 
 def test_wearers_when_the_clock_was_set_back_then_the_newest_change_wins(wearers: Wearers) -> None:
     """Rule: the last tap counts, whatever the clock says."""
     wearers.assign(STRAP, None, START_NS)
     wearers.assign(STRAP, SECOND, START_NS - 3600 * NS_PER_S)
-    assert wearers.is_worn(STRAP)
+    assert wearers.is_worn(STRAP, START_NS)
     assert wearers.wearer(STRAP, START_NS) == SECOND
     again = Wearers(wearers.roster)
     assert again.wearer(STRAP, START_NS) == SECOND
@@ -105,7 +118,7 @@ def test_roster_when_it_is_kept_then_a_restart_knows_every_change(wearers: Weare
     again = Wearers(read_roster(path))
     assert again.wearer(STRAP, START_NS - 1) == FIRST
     assert again.wearer(STRAP, START_NS) == SECOND
-    assert not again.is_worn(TAG)
+    assert not again.is_worn(TAG, START_NS)
     assert "\n" in path.read_text()
     assert [p.name for p in tmp_path.iterdir()] == ["roster.json"]
 

@@ -113,6 +113,7 @@ class HealthReport:
         return [
             QuarantineEntry(sensor=address, reason="unknown device on the air", count=count, last_ns=now_ns)
             for address, count in heard.items()
+            if not self._sources.wearers.is_known(SensorId(address))  # taken off is not unknown
         ]
 
     def _late(self, now_ns: int) -> list[GapEntry]:

@@ -48,11 +48,10 @@ def export_session(
     """Write the latest session, or the readings between two moments (imported files too), while the gateway runs."""
     # Loaded here, so that other commands answer at once.
     from edge.export.registry import Export, files_of  # noqa: PLC0415
-    from edge.pipeline.roster import Wearers  # noqa: PLC0415
     from edge.store.reader import JournalReader  # noqa: PLC0415
 
     chosen = load(settings)
-    profiles = Wearers(read_roster(Path(chosen.roster_file))).profiles()
+    roster = read_roster(Path(chosen.roster_file))
     athletes = frozenset(parse_athlete_id(name) for name in athlete or ())
     from_ns = None if since is None else moment_ns("--from", since)
     to_ns = None if until is None else moment_ns("--to", until)
@@ -64,7 +63,7 @@ def export_session(
             session = _session(reader, progress, from_ns, to_ns, athletes)
         count = sum(len(block) for blocks in session.streams.values() for block in blocks)
         task = progress.add_task("writing", total=count)
-        export = Export(session=session, profiles=profiles, on_rows=lambda rows: progress.advance(task, rows))
+        export = Export(session=session, roster=roster, on_rows=lambda rows: progress.advance(task, rows))
         written = _write(files_of(form.value, output, export), force=force)
     for path in written:
         _out.print(f"wrote {escape(str(path))}", soft_wrap=True)

@@ -1,6 +1,6 @@
 """All export formats, and what files each makes of a session. A new one is one line here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from shared.ids import BALL, AthleteId
 from shared.metrics.base import Profile
 from shared.parquet_codec import encode_parquet
 from shared.readings import Readings
+from shared.roster import Roster, profile_of
 
 Write = Callable[[Path], None]
 _SUFFIXES = (".fit", ".csv", ".xlsx", ".parquet")
@@ -24,12 +25,17 @@ class Export:
     """What to make files of; `on_rows` hears of rows written, for a progress bar."""
 
     session: Session
-    profiles: Mapping[AthleteId, Profile]
+    roster: Roster
     on_rows: Callable[[int], None]
 
     def summary(self) -> list[SummaryRow]:
         """Return every metric of every athlete of the roster."""
-        return summarise(self.session, self.profiles)
+        return summarise(self.session, self.roster)
+
+    def profile(self, athlete: AthleteId) -> Profile | None:
+        """Return what the metrics need to know of an athlete, None of somebody whom the roster does not name."""
+        member = next((member for member in self.roster.athletes if member.athlete == athlete), None)
+        return None if member is None else profile_of(member, self.roster)
 
 
 def files_of(form: str, output: Path, export: Export) -> dict[Path, Write]:
@@ -63,7 +69,7 @@ def _fit(output: Path, export: Export) -> dict[Path, Write]:
 def _write_fit(export: Export, athlete: AthleteId, path: Path) -> None:
     streams = {name: block for name, block in export.session.of(athlete).items() if name in STREAMS}
     try:
-        body = encode_fit(streams, distance_m=travelled(athlete, streams, export.profiles.get(athlete)))
+        body = encode_fit(streams, distance_m=travelled(athlete, streams, export.profile(athlete)))
     except ValueError as exc:
         raise ConfigError("--format", f"{athlete}: {exc}: name --from and --to") from exc
     if body is None:

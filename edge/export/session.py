@@ -15,6 +15,7 @@ from shared.metrics.registry import METRICS, MetricTracker
 from shared.one_voice import one_voice
 from shared.quantities import STREAMS
 from shared.readings import Readings
+from shared.roster import Roster, profile_of
 from shared.windows import Window, Windower, merge
 
 # Metrics give the same over windows of any length; long ones are fast.
@@ -48,6 +49,8 @@ class SummaryRow:
     """One value of one metric of one athlete; `value` is NaN where it cannot be said."""
 
     athlete: str
+    number: int
+    name: str
     metric: str
     title: str
     label: str
@@ -76,23 +79,24 @@ def gather(blocks: Iterable[Readings]) -> Session | None:
     )
 
 
-def summarise(session: Session, profiles: Mapping[AthleteId, Profile]) -> list[SummaryRow]:
-    """Return every metric of every athlete of the roster."""
+def summarise(session: Session, roster: Roster) -> list[SummaryRow]:
+    """Return every metric of every athlete of the roster, by shirt number."""
     described = {metric.metric_id: metric for metric in METRICS}
     rows: list[SummaryRow] = []
-    for athlete in session.athletes:
-        profile = profiles.get(athlete)
-        if profile is None:
+    for member in sorted(roster.athletes, key=lambda member: (member.team, member.number)):
+        athlete = AthleteId(member.athlete)
+        if athlete not in session.athletes:
             continue
-        tracker = MetricTracker(profile)
+        tracker = MetricTracker(profile_of(member, roster))
         for window in _windows(list(session.of(athlete).values())):
             tracker.update(window)
         for name, value in tracker.values(until_ns=session.end_ns).items():
             metric = described[name]
             for label, number in zip(metric.labels, value.values, strict=False):
                 rows.append(
-                    SummaryRow(athlete=athlete, metric=name, title=metric.title, label=label, value=number,
-                               unit=metric.unit, coverage=value.coverage, quality=value.quality)
+                    SummaryRow(athlete=athlete, number=member.number, name=member.name, metric=name,
+                               title=metric.title, label=label, value=number, unit=metric.unit,
+                               coverage=value.coverage, quality=value.quality)
                 )  # fmt: skip
     return rows
 

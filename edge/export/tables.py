@@ -11,7 +11,11 @@ from shared.clock import NS_PER_S
 from shared.quantities import STREAMS
 from shared.readings import Readings
 
-SUMMARY_HEADER = ("athlete", "metric", "title", "label", "value", "unit", "coverage (0..1)", "quality (0..1)")
+SUMMARY_HEADER = (
+    "athlete", "number", "name", "title", "label", "value", "unit", "coverage (0..1)", "quality (0..1)", "metric",
+)  # fmt: skip
+# More than any metric is good for, and no 0.9999999999999998.
+_DECIMALS = 6
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -49,8 +53,8 @@ def rows(blocks: Sequence[Readings]) -> Iterator[Row]:
 
 def summary_cells(row: SummaryRow) -> list[str | float | None]:
     """Return a metric's value as cells under SUMMARY_HEADER."""
-    return [row.athlete, row.metric, row.title, row.label, finite(row.value), row.unit, finite(row.coverage),
-            finite(row.quality)]  # fmt: skip
+    numbers = [finite(round(number, _DECIMALS)) for number in (row.value, row.coverage, row.quality)]
+    return [row.athlete, row.number, row.name, row.title, row.label, numbers[0], row.unit, *numbers[1:], row.metric]
 
 
 def harmless(text: str) -> str:

@@ -80,7 +80,9 @@ def _new(book: Workbook, title: str, names: Sequence[str]):  # type: ignore[no-u
     sheet = book.create_sheet(title)
     sheet.freeze_panes = "A2"
     for index, name in enumerate(names):
-        sheet.column_dimensions[chr(ord("A") + index)].width = _WIDE if name.startswith(("time", "title")) else _WIDTH
+        sheet.column_dimensions[chr(ord("A") + index)].width = (
+            _WIDE if name.startswith(("time", "title", "name")) else _WIDTH
+        )
     cells = [WriteOnlyCell(sheet, value=name) for name in names]
     for cell in cells:
         cell.font = Font(bold=True)

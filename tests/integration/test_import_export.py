@@ -242,7 +242,7 @@ async def test_export_when_as_csv_then_units_times_and_metrics_stand_in_it(
     assert rows[0]["origin"] == "'=cmd()"
     with (tmp_path / "out" / "summary.csv").open(encoding="utf-8", newline="") as file:
         summary = list(csv.DictReader(file))
-    assert {row["athlete"] for row in summary} == {"a01"}
+    assert {(row["athlete"], row["number"], row["name"]) for row in summary} == {("a01", "1", "Player 1")}
     assert all("@" in row["metric"] and row["title"] and row["unit"] for row in summary)
     way = next(row for row in summary if row["metric"].startswith("distance@"))
     assert float(way["value"]) == pytest.approx(60, rel=0.05)
@@ -279,7 +279,7 @@ async def test_export_when_as_workbook_then_numbers_are_numbers_under_frozen_hea
     first = dict(zip(head, [cell.value for cell in sheet[2]], strict=True))
     assert (first["heart_rate_bpm (bpm)"], first["athlete"], first["energy_kj (kJ)"]) == (120, "a01", None)
     assert first["time (UTC)"].isoformat() == "2026-09-21T14:13:20"
-    assert isinstance(book["Summary"]["E2"].value, int | float)
+    assert isinstance(book["Summary"]["F2"].value, int | float)
 
 
 async def test_export_when_a_file_is_there_then_it_is_kept_unless_forced(

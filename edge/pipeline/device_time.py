@@ -216,7 +216,14 @@ class DeviceTime:
         self._shift_ns += missing_ns
 
 
-def beat_times(intervals_ms: NDArray[np.float64], received_ns: int) -> NDArray[np.int64]:
-    """Return the times at which RR intervals ended, int64[n]: the last at arrival, the others counted back from it."""
+def beat_times(intervals_ms: NDArray[np.float64], received_ns: int, after_ns: int = 0) -> NDArray[np.int64]:
+    """Return the times at which RR intervals ended, int64[n]: the last at arrival, the others counted back from it.
+
+    No beat overtakes the one before, which ended at `after_ns`: frames that the radio held up and sent at once stay in
+    order. A beat that is seconds in the future was stamped by a clock that has been set back since.
+    """
     back_ms = np.concatenate((np.cumsum(intervals_ms[::-1])[::-1][1:], [0.0]))
-    return received_ns - np.round(back_ms * NS_PER_MS).astype(np.int64)
+    times_ns = received_ns - np.round(back_ms * NS_PER_MS).astype(np.int64)
+    if after_ns - received_ns > _STEP_NS:
+        return times_ns
+    return np.asarray(np.maximum(times_ns, after_ns + 1 + np.arange(len(times_ns))), np.int64)

@@ -80,6 +80,7 @@ class Intake:
         self._seen = Seen()
         self._memories: dict[tuple[SensorId, str], Any] = {}
         self._next: dict[tuple[SensorId, str], int] = defaultdict(int)
+        self._last_beat_ns: dict[SensorId, int] = {}
         self._beats: dict[SensorId, tuple[str, int]] = {}
         """The channel that each device's beats come on, and when the last came."""
         self.counts: dict[SensorId, SensorCounts] = {}
@@ -189,7 +190,7 @@ class Intake:
             last_ns, corrected = _placed(self.counts[device].time, device_ns, decoded, received)
             quality |= corrected
         part.rows += decoded.rows
-        if count == 1:
+        if count == 1 and stream != "rr":
             part.key.append(key)
             part.sequence.append(first)
             part.quality.append(quality | sum(decoded.row_quality))
@@ -202,7 +203,9 @@ class Intake:
             part.quality += [quality | row for row in decoded.row_quality] or [quality] * count
             part.mono_ns += [received.mono_ns] * count
             if stream == "rr":
-                part.time_ns += beat_times(np.array(decoded.rows)[:, 0], last_ns).tolist()
+                times_ns = beat_times(np.array(decoded.rows)[:, 0], last_ns, self._last_beat_ns.get(device, 0)).tolist()
+                self._last_beat_ns[device] = times_ns[-1]
+                part.time_ns += times_ns
             else:
                 part.time_ns += _back_from(last_ns, decoded.period_ns, count)
             part.device_ns += (

@@ -1,5 +1,7 @@
 """From frames to readings: decoding, identity, wearers, duplicates, counts."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from shared.clock import NS_PER_S, ManualClock
 from shared.ids import SensorId
 from shared.readings import Quality
 from shared.roster import Assignment, Roster
+from shared.windows import merge
 from tests.factories import ATHLETE, START_NS, STRAP, TAG, frame, position_frame, roster, roster_athlete
 
 
@@ -135,3 +138,18 @@ def test_wearers_when_a_sensor_changes_hands_then_each_reading_is_its_wearers() 
     assert [wearers.wearer(SensorId("t1"), t) for t in (99, 100, 199, 200)] == [None, "a01", "a01", "a02"]
     assert wearers.is_known(SensorId("t1"))
     assert not wearers.is_known(SensorId("t2"))
+
+
+def test_beats_when_the_radio_held_frames_up_then_they_stay_in_order() -> None:
+    """Rule: three frames that come within milliseconds are beats one after another, whatever their intervals say."""
+    intake, clock = Intake(Wearers(roster()), "boot-1"), ManualClock(utc_ns=START_NS)
+    frames = []
+    for first in (0, 2, 4):
+        clock.advance(0.005)
+        pair = struct.pack("<2H", 800 + first, 801 + first)
+        frames.append(frame(b"\x10\x4b" + pair, clock=clock))
+    blocks, _ = intake.take(frames)
+    rr = merge([block for block in blocks if block.stream == "rr"])
+    assert (rr.values[:, 0] * 1.024).round().tolist() == [800, 801, 802, 803, 804, 805]
+    assert np.diff(rr.time_ns).min() > 0
+    assert rr.time_ns[-1] == clock.utc_ns()

@@ -247,6 +247,7 @@ class Intake:
                 time_ns=times[start:end],
                 values=values[start:end],
                 quality=quality[start:end],
+                athlete=self._wearers.wearer(sensor, int(times[start])),
                 clocks=Clocks(boot=boot, device_ns=device_ns[start:end], mono_ns=mono_ns[start:end]),
             )
             self.counts[sensor].implausible += int(np.count_nonzero(block.quality & _IMPLAUSIBLE))

@@ -65,10 +65,10 @@ class Wearers:
         return worn
 
     def worn(self, block: Readings) -> list[Readings]:
-        """Return a block with its wearer, in parts where the sensor changed hands between its readings."""
+        """Return a block that names the wearer of its first reading, in parts if the sensor changed hands within it."""
         changes = [from_ns for from_ns, _ in self._history.get(block.sensor, ())]
-        if len(changes) < 2 or len(block) == 1:
-            return [replace(block, athlete=self.wearer(block.sensor, int(block.time_ns[0])))]
+        if len(block) == 1 or not changes or changes[-1] <= int(block.time_ns.min()):
+            return [block]
         spans = np.searchsorted(np.array(changes, np.int64), block.time_ns, side="right")
         return [
             replace(part, athlete=self.wearer(block.sensor, int(part.time_ns[0])))

@@ -16,12 +16,16 @@ _EDGES = (0x00, 0x01, 0x7F, 0x80, 0xFE, 0xFF)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One parser: valid inputs to begin with, what reads an input, and the errors that refuse one."""
+    """One parser: valid inputs to begin with, what reads an input, and the errors that refuse one.
+
+    `make` makes inputs that keep the format, where there is something that knows it; half of them come from there.
+    """
 
     name: str
     corpus: Sequence[bytes]
     parse: Callable[[bytes], object]
     refusals: tuple[type[Exception], ...] = (DecodeError,)
+    make: Callable[[random.Random], bytes] | None = None
 
 
 @dataclass(slots=True)
@@ -39,7 +43,8 @@ def fuzz(target: Target, count: int, seed: int) -> Outcome:
     rng = random.Random(f"{seed} {target.name}")
     outcome = Outcome()
     for _ in range(count):
-        body = mutated(target.corpus, rng)
+        made = target.make is not None and rng.random() < 0.5
+        body = target.make(rng) if made and target.make else mutated(target.corpus, rng)
         outcome.inputs += 1
         try:
             target.parse(body)

@@ -7,6 +7,7 @@ from edge.sensors.base import Sensor
 from edge.sensors.registry import SENSORS
 from tests.conformance.sensor_vectors import body_of, check_form, memory_before, vectors
 from tests.fuzz.engine import Target
+from tests.fuzz.trees import from_trees
 
 # A device's memory lives for so many frames, so that what a bad frame left behind would show in the ones after it.
 _FRAMES_PER_DEVICE = 64
@@ -36,6 +37,7 @@ def targets() -> Iterator[Target]:
                 # Most inputs begin valid; the rest begins with what is known to be wrong.
                 corpus=(*bodies * 8, *(body_of(vector)[:256] for vector in wrong), *_TRAPS),
                 parse=_Device(sensor, channel, valid).take,
+                make=from_trees(bodies),
             )
 
 

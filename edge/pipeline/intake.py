@@ -203,7 +203,9 @@ class Intake:
             part.quality += [quality | row for row in decoded.row_quality] or [quality] * count
             part.mono_ns += [received.mono_ns] * count
             if stream == "rr":
-                times_ns = beat_times(np.array(decoded.rows)[:, 0], last_ns, self._last_beat_ns.get(device, 0)).tolist()
+                # Beats that their device has put in time stand where it says.
+                after_ns = self._last_beat_ns.get(device, 0) if decoded.device_ns is None else 0
+                times_ns = beat_times(np.array(decoded.rows)[:, 0], last_ns, after_ns).tolist()
                 self._last_beat_ns[device] = times_ns[-1]
                 part.time_ns += times_ns
             else:

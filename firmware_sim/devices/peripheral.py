@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -67,7 +68,7 @@ def encode_advertisement(name: str, service: int | str) -> bytes:
     return b"".join(bytes([len(body) + 1, kind]) + body for kind, body in fields)
 
 
-class Peripheral:
+class Peripheral(ABC):
     """One sensor on the air; it advertises whenever nobody is connected.
 
     A new device gives its services, and in `speak` what it says every `period_s`.
@@ -100,9 +101,9 @@ class Peripheral:
             advertising_interval_max=_ADVERTISING_INTERVAL_MS,
         )
 
+    @abstractmethod
     async def speak(self, time_s: float) -> bool:
         """Send what the sensor has to say at `time_s` since it was switched on; False when nobody listens."""
-        raise NotImplementedError
 
     def listeners(self, characteristic: Characteristic[Any]) -> list[Connection]:
         """Return the connections that asked for a characteristic's notifications."""

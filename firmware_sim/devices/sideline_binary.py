@@ -20,7 +20,6 @@ _STREAMS: dict[str, tuple[int, tuple[float, ...]]] = {
     "ecg": (12, (1,)),
     "exertion": (13, (2,)),
 }
-STREAM_NAMES = tuple(_STREAMS)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Time in heart-rate zones, by share of HRmax and by share of heart-rate reserve."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,9 +62,9 @@ class HeartSums(FoldMetric[Held, HeartTotal]):
     labels: tuple[str, ...]
     rests_on_hr_max = True
 
+    @abstractmethod
     def weigh(self, heart_rate_bpm: NDArray[np.float64], profile: Profile) -> NDArray[np.float64]:
         """Return what one second at each heart rate adds, float64[n, labels]."""
-        raise NotImplementedError
 
     def begin(self, profile: Profile) -> HeartTotal:  # noqa: ARG002  nothing is nothing for everybody
         """Return zeros."""

@@ -1,12 +1,13 @@
 """Recordings of one athlete with everything that happens on a pitch, for the suites over metrics and features."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from shared.clock import NS_PER_MS, NS_PER_S
 from shared.ids import SensorId
-from shared.metrics.base import Profile
+from shared.metrics.base import MetricValue, Profile
 from shared.readings import Readings, select
 from shared.windows import Window, Windower
 from tests.factories import START_NS, TAG, profile, readings
@@ -122,3 +123,13 @@ def windows(singles: list[Readings], *, jitter_s: float, seed: int = 5) -> list[
     closed += windower.flush()
     assert windower.late == 0
     return closed
+
+
+def played(metric: Any, *blocks: Readings, who: Profile | None = None, window_s: int = 1) -> MetricValue:
+    """Return a metric's value over a whole recording, through real windows."""
+    windower = Windower(size_ns=window_s * NS_PER_S)
+    state = metric.start(who or profile())
+    for window in [*windower.push(*blocks), *windower.flush()]:
+        state = metric.update(state, window)
+    value: MetricValue = metric.value(state)
+    return value

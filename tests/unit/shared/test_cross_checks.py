@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from shared.clock import NS_PER_S
 from shared.metrics.base import MetricValue, Profile
 from shared.metrics.hrv import Pnn50, Rmssd, artefacts, variability
 from shared.metrics.metabolic import metabolic_power
@@ -21,7 +20,7 @@ from shared.metrics.motion import Distance, MaxSpeed
 from shared.metrics.power import NormalisedPower
 from shared.metrics.reserve import WorkReserve
 from shared.readings import Readings
-from shared.windows import Windower
+from tests.conformance.recordings import played
 from tests.factories import START_NS, positions, profile, readings
 from tests.tools import OPEN_DATA, missing
 
@@ -34,14 +33,9 @@ _RIDES = (
 FloatArray = NDArray[np.float64]
 
 
-def run(metric: Any, block: Readings, who: Profile | None = None) -> MetricValue:
-    """Return a metric's value over a whole recording, through real windows."""
-    windower = Windower(size_ns=60 * NS_PER_S)
-    state = metric.start(who or profile())
-    for window in [*windower.push(block), *windower.flush()]:
-        state = metric.update(state, window)
-    value: MetricValue = metric.value(state)
-    return value
+def whole(metric: Any, block: Readings, who: Profile | None = None) -> MetricValue:
+    """Return a metric's value over a recording of hours, in windows of a minute."""
+    return played(metric, block, who=who, window_s=60)
 
 
 def present(path: Path) -> Path:
@@ -100,7 +94,7 @@ def test_hrv_when_a_night_is_real_then_the_stream_says_what_its_clean_neighbours
         block = readings("rr", rr_ms[:, None], times_ns=times)
         bad = artefacts(rr_ms)
         for metric, figure in ((Rmssd(), "rmssd_ms"), (Pnn50(), "pnn50_percent")):
-            value = run(metric, block)
+            value = whole(metric, block)
             assert value.quality == pytest.approx(1 - bad.mean())
             assert np.isnan(value.value) == (bad.mean() > 0.05)
             if not np.isnan(value.value):
@@ -141,11 +135,11 @@ def test_distance_when_a_match_is_real_then_it_is_floodlights_on_the_same_filter
         block = positions(even, times_ns=grid_ns)
         theirs = float(np.nansum(distance.distance_covered().property))
         ends_m = np.hypot(*(filtered[0] - even[0])) + np.hypot(*(filtered[-1] - even[-1]))
-        ours = run(Distance(), block).value
+        ours = whole(Distance(), block).value
         # Theirs begins and ends two points further in; the rest is at most those ends.
         assert theirs <= ours <= theirs + 2 * ends_m + 0.2
         speeds = velocity.velocity().property[1:-1, 0]
-        assert run(MaxSpeed(), block).value == pytest.approx(float(speeds.max()), rel=1e-6)
+        assert whole(MaxSpeed(), block).value == pytest.approx(float(speeds.max()), rel=1e-6)
         raw = floodlight.DistanceModel()
         raw.fit(core.XY(even, framerate=10))
         print(f"filtered {ours:.1f} m, as measured {float(np.nansum(raw.distance_covered().property)):.1f} m")
@@ -204,7 +198,7 @@ def test_work_reserve_when_a_ride_is_real_then_it_equals_sweats_differential_for
     watts = _ride(name)
     who = replace(profile(), critical_power_w=230.0, w_prime_j=18_000.0)
     theirs = _sweat().w_prime_balance_froncioni_skiba_clarke(watts, 230.0, 18_000.0).to_numpy()
-    value = run(WorkReserve(), readings("power", np.column_stack((watts, np.full(len(watts), np.nan)))), who)
+    value = whole(WorkReserve(), readings("power", np.column_stack((watts, np.full(len(watts), np.nan)))), who)
     assert value.values[0] == pytest.approx(theirs[-1], rel=1e-9)
     assert value.values[1] == pytest.approx(min(theirs.min(), 18_000.0), rel=1e-9)
 
@@ -214,5 +208,5 @@ def test_normalised_power_when_a_ride_is_real_then_it_is_that_of_full_windows(na
     """Rule: equal to a plain moving average over full windows; partial windows at the start (sweat) differ."""
     watts = _ride(name)
     rolling = np.convolve(watts, np.full(30, 1 / 30), mode="valid")
-    value = run(NormalisedPower(), readings("power", np.column_stack((watts, np.full(len(watts), np.nan)))))
+    value = whole(NormalisedPower(), readings("power", np.column_stack((watts, np.full(len(watts), np.nan)))))
     assert value.value == pytest.approx(float(np.mean(rolling**4) ** 0.25), rel=1e-9)

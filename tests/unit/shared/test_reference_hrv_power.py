@@ -9,28 +9,18 @@ import numpy as np
 import pytest
 
 from shared.clock import NS_PER_S
-from shared.metrics.base import MetricValue, Profile
+from shared.metrics.base import Profile
 from shared.metrics.hrv import LnRmssd, Pnn50, Rmssd, Sdnn, Variability, artefacts, variability
 from shared.metrics.load import SessionRpe
 from shared.metrics.power import Intensity, MechanicalWork, NormalisedPower, Power, TrainingStress
 from shared.metrics.reserve import DistanceReserve, WorkReserve, time_to_exhaustion_s
 from shared.readings import Readings, select
-from shared.windows import Windower
+from tests.conformance.recordings import played
 from tests.factories import START_NS, heart_rates, positions, profile, readings
 
 Golden = Callable[[str], dict[str, Any]]
 _PRINTED = 5e-5
 _SIX = 5e-7
-
-
-def run(metric: Any, *blocks: Readings, who: Profile | None = None, window_s: int = 1) -> MetricValue:
-    """Return a metric's value over a whole recording, through real windows."""
-    windower = Windower(size_ns=window_s * NS_PER_S)
-    state = metric.start(who or profile())
-    for window in [*windower.push(*blocks), *windower.flush()]:
-        state = metric.update(state, window)
-    value: MetricValue = metric.value(state)
-    return value
 
 
 def beats(rr_ms: Any) -> Readings:
@@ -91,7 +81,7 @@ def test_hrv_when_a_strap_sends_clean_beats_then_the_metrics_are_the_reference(g
         (Sdnn(), "sdnn_ddof1"),
         (Pnn50(), "pnn50_over_n_minus_1"),
     ):
-        value = run(metric, block, window_s=window_s)
+        value = played(metric, block, window_s=window_s)
         assert value.value == pytest.approx(want[name], rel=1e-6, abs=_PRINTED)
         assert (value.quality, value.notes) == (1.0, ())
 
@@ -100,7 +90,7 @@ def test_hrv_when_beats_are_missed_or_ectopic_then_no_difference_bridges_them(go
     """Rule: artefacts are left out with the differences on both sides; the truth was 37.82, uncorrected is 88.18."""
     given = golden("hrv.json")
     bad = given["D_median_rule_bad_idx"]
-    value = run(Rmssd(), beats(given["series_D_ms"]))
+    value = played(Rmssd(), beats(given["series_D_ms"]))
     series = np.array(given["series_D_ms"], float)
     steps = [series[i] - series[i - 1] for i in range(1, len(series)) if i not in bad and i - 1 not in bad]
     assert value.value == pytest.approx(math.sqrt(np.mean(np.square(steps))), rel=1e-9)
@@ -111,8 +101,8 @@ def test_hrv_when_beats_are_missed_or_ectopic_then_no_difference_bridges_them(go
 def test_hrv_when_artefacts_are_many_or_clean_beats_few_then_nothing_is_said(golden: Golden) -> None:
     """Rule: NaN with over 5 % artefacts or under 60 s; the note says which."""
     given = golden("hrv.json")
-    many = run(Rmssd(), beats(np.tile(given["series_C_artefacts_ms"], 5)))
-    few = run(Rmssd(), beats(given["series_A_ms"]))
+    many = played(Rmssd(), beats(np.tile(given["series_C_artefacts_ms"], 5)))
+    few = played(Rmssd(), beats(given["series_A_ms"]))
     assert math.isnan(many.value)
     assert "artefacts" in many.notes[0]
     assert math.isnan(few.value)
@@ -124,13 +114,13 @@ def test_hrv_when_a_beat_is_lost_then_its_neighbours_are_no_pair() -> None:
     intervals = np.where(np.arange(100) % 10 < 5, 1000.0, 1100.0)
     block = beats(intervals)
     lost = select(block, np.flatnonzero(~np.isin(np.arange(100), (4, 5, 6))))
-    assert run(Rmssd(), block).value == pytest.approx(100 * math.sqrt(19 / 99), rel=1e-9)
-    assert run(Rmssd(), lost).value == pytest.approx(100 * math.sqrt(18 / 95), rel=1e-9)
+    assert played(Rmssd(), block).value == pytest.approx(100 * math.sqrt(19 / 99), rel=1e-9)
+    assert played(Rmssd(), lost).value == pytest.approx(100 * math.sqrt(18 / 95), rel=1e-9)
 
 
 def test_hrv_when_the_heart_is_that_of_exercise_then_a_note_says_so() -> None:
     """Rule: during exercise it is no measure of recovery."""
-    value = run(Rmssd(), beats(np.where(np.arange(300) % 2, 400.0, 404.0)))
+    value = played(Rmssd(), beats(np.where(np.arange(300) % 2, 400.0, 404.0)))
     assert value.value == pytest.approx(4.0)
     assert "not a measure of recovery" in value.notes[0]
 
@@ -156,9 +146,9 @@ def test_work_reserve_when_power_changes_then_it_equals_the_differential_referen
     """Rule: Froncioni, Skiba, Clarke step by step at 1 Hz; other forms differ, see the reference."""
     given, block, who = ride
     for second, values in given["w_bal_j_at_second_index"].items():
-        value = run(WorkReserve(), select(block, slice(0, int(second) + 1)), who=who, window_s=window_s)
+        value = played(WorkReserve(), select(block, slice(0, int(second) + 1)), who=who, window_s=window_s)
         assert value.values[0] == pytest.approx(values["froncioni-skiba-clarke"], rel=1e-6)
-    lowest = run(WorkReserve(), block, who=who, window_s=window_s).values[1]
+    lowest = played(WorkReserve(), block, who=who, window_s=window_s).values[1]
     assert lowest == pytest.approx(given["w_bal_min"]["froncioni-skiba-clarke"], rel=1e-6)
 
 
@@ -173,11 +163,11 @@ def test_distance_reserve_when_a_runner_is_over_critical_speed_then_it_empties_a
     """Rule: the same equation with speed; 1 m/s above for 60 s takes 60 m, then it recovers towards full."""
     who = replace(profile(), critical_speed_mps=4.0, d_prime_m=200.0)
     x_m = np.concatenate((np.arange(600) * 0.5, 300 + np.arange(601) * 0.2))
-    value = run(DistanceReserve(), positions(np.column_stack((x_m, 0 * x_m))), who=who)
+    value = played(DistanceReserve(), positions(np.column_stack((x_m, 0 * x_m))), who=who)
     assert value.values[1] == pytest.approx(140.0, abs=0.5)
     assert value.values[0] == pytest.approx(200 - 60 * math.exp(-2 * 60 / 200), abs=0.5)
     foot_pod = readings("speed", [[5.0, np.nan, np.nan, np.nan]] * 60)
-    device = run(DistanceReserve(), foot_pod, who=who)
+    device = played(DistanceReserve(), foot_pod, who=who)
     assert device.values == pytest.approx((140.0, 140.0))
     assert device.notes
 
@@ -194,7 +184,7 @@ def test_normalised_power_when_windows_are_full_then_it_equals_the_reference(
         (Intensity(), "if", _SIX),
         (TrainingStress(), "tss", 5e-4),
     ):
-        value = run(metric, block, who=who, window_s=window_s)
+        value = played(metric, block, who=who, window_s=window_s)
         assert value.value == pytest.approx(want[name], rel=1e-6, abs=printed)
 
 
@@ -204,13 +194,13 @@ def test_power_when_readings_are_given_then_mean_highest_and_work_are_theirs(
     """Rule: over the time that they hold."""
     _, block, _ = ride
     watts = block.column("power_w")
-    assert run(Power(), block).values == pytest.approx((watts.mean(), 400.0))
-    assert run(MechanicalWork(), block).value == pytest.approx(watts.sum() / 1000)
+    assert played(Power(), block).values == pytest.approx((watts.mean(), 400.0))
+    assert played(MechanicalWork(), block).value == pytest.approx(watts.sum() / 1000)
 
 
 def test_session_rpe_when_the_athlete_answers_then_it_is_the_answer_times_the_minutes() -> None:
     """Rule: CR10 x minutes; the half hour until the question is no part of the session (Foster 2001: 6 x 70)."""
     block = heart_rates(np.full(4201, 140.0))
     asked = readings("exertion", [[6.0]], times_ns=[START_NS + 6000 * NS_PER_S])
-    assert run(SessionRpe(), block, asked).value == pytest.approx(420.0)
-    assert math.isnan(run(SessionRpe(), block).value)
+    assert played(SessionRpe(), block, asked).value == pytest.approx(420.0)
+    assert math.isnan(played(SessionRpe(), block).value)

@@ -10,7 +10,6 @@ import pytest
 
 from shared.clock import NS_PER_S
 from shared.metrics.asymmetry import GaitAsymmetry, asymmetry_percent
-from shared.metrics.base import MetricValue, Profile
 from shared.metrics.efforts import Efforts, runs
 from shared.metrics.heart import ReserveZoneSeconds, ZoneSeconds, estimated_hr_max_bpm, reserve_share, target_bpm
 from shared.metrics.load import AccelLoad
@@ -20,7 +19,7 @@ from shared.metrics.recovery import HeartRateRecovery
 from shared.metrics.steady import Decoupling, decoupling
 from shared.metrics.trimp import BanisterTrimp, EdwardsTrimp, LuciaTrimp
 from shared.readings import Readings
-from shared.windows import Windower
+from tests.conformance.recordings import played
 from tests.factories import START_NS, heart_rates, positions, profile, readings
 
 Golden = Callable[[str], dict[str, Any]]
@@ -29,23 +28,13 @@ _PRINTED = 5e-5
 _SIX = 5e-7
 
 
-def run(metric: Any, *blocks: Readings, who: Profile | None = None, window_s: int = 1) -> MetricValue:
-    """Return a metric's value over a whole recording, through real windows."""
-    windower = Windower(size_ns=window_s * NS_PER_S)
-    state = metric.start(who or profile())
-    for window in [*windower.push(*blocks), *windower.flush()]:
-        state = metric.update(state, window)
-    value: MetricValue = metric.value(state)
-    return value
-
-
 @pytest.mark.parametrize("case", range(6))
 def test_banister_when_heart_rate_is_constant_then_it_equals_the_published_value(golden: Golden, case: int) -> None:
     """Rule: TRIMP = minutes · x · a · e^(b·x), Banister 1991, to the printed precision."""
     given = golden("hr_load.json")["banister"][case]
     block = heart_rates(np.full(given["minutes"] * 60, given["hr_avg"]))
     who = profile(sex=given["sex"], rest=given["hr_rest"], most=given["hr_max"])
-    value = run(BanisterTrimp(), block, who=who)
+    value = played(BanisterTrimp(), block, who=who)
     assert value.value == pytest.approx(given["trimp"], rel=1e-6, abs=_PRINTED)
     assert reserve_share(np.array([given["hr_avg"]]), who)[0] == pytest.approx(given["hrr_fraction"], abs=_SIX)
     assert value.coverage == pytest.approx(1.0)
@@ -56,7 +45,7 @@ def test_banister_when_effort_changes_then_it_is_the_per_second_sum(golden: Gold
     given = golden("hr_load.json")["banister_integration"]
     seconds = np.arange(1800)
     block = heart_rates(120 + 40 * np.sin(2 * np.pi * seconds / 600))
-    value = run(
+    value = played(
         BanisterTrimp(), block, who=profile(sex=given["sex"], rest=given["hr_rest"], most=given["hr_max"])
     ).value
     assert value == pytest.approx(given["per_second_sum"], rel=1e-6, abs=_PRINTED)
@@ -69,8 +58,10 @@ def test_zones_when_runs_touch_the_edges_then_seconds_fall_as_edwards_counts_the
     bpm = np.repeat(*np.array(given["hr_runs_bpm_seconds"]).T)
     who = profile(most=given["hr_max"])
     below = sum(s for rate, s in given["hr_runs_bpm_seconds"] if rate < 0.5 * given["hr_max"])
-    assert run(ZoneSeconds(), heart_rates(bpm), who=who).values == pytest.approx([below, *given["zone_seconds_z1_z5"]])
-    assert run(EdwardsTrimp(), heart_rates(bpm), who=who).value == pytest.approx(given["trimp"], rel=1e-6)
+    assert played(ZoneSeconds(), heart_rates(bpm), who=who).values == pytest.approx(
+        [below, *given["zone_seconds_z1_z5"]]
+    )
+    assert played(EdwardsTrimp(), heart_rates(bpm), who=who).value == pytest.approx(given["trimp"], rel=1e-6)
 
 
 def test_lucia_when_minutes_are_below_between_and_above_then_they_count_one_two_three(golden: Golden) -> None:
@@ -78,7 +69,7 @@ def test_lucia_when_minutes_are_below_between_and_above_then_they_count_one_two_
     given = golden("hr_load.json")["lucia"]
     bpm = np.repeat([120, 150, 170], np.array(given["minutes"]) * 60)
     who = replace(profile(), vt1_bpm=140.0, vt2_bpm=160.0)
-    assert run(LuciaTrimp(), heart_rates(bpm), who=who).value == pytest.approx(given["trimp"], rel=1e-6)
+    assert played(LuciaTrimp(), heart_rates(bpm), who=who).value == pytest.approx(given["trimp"], rel=1e-6)
 
 
 def test_reserve_zones_when_heart_rate_is_on_an_edge_then_it_is_in_the_zone_above(golden: Golden) -> None:
@@ -86,7 +77,7 @@ def test_reserve_zones_when_heart_rate_is_on_an_edge_then_it_is_in_the_zone_abov
     for zone, given in enumerate(golden("hr_load.json")["karvonen"], 1):
         who = profile(rest=given["rest"], most=given["max"])
         assert target_bpm(given["pct"], who) == pytest.approx(given["bpm"], rel=1e-6)
-        assert run(ReserveZoneSeconds(), heart_rates([given["bpm"]]), who=who).values[zone] == 1.0
+        assert played(ReserveZoneSeconds(), heart_rates([given["bpm"]]), who=who).values[zone] == 1.0
 
 
 def test_hr_max_when_estimated_from_age_then_it_is_tanakas(golden: Golden) -> None:
@@ -99,7 +90,7 @@ def test_recovery_when_an_effort_ends_then_it_is_the_fall_within_a_minute(golden
     """Rule: medians over ±2 s at the last second above 85 % of HRmax and 60 s later."""
     given = golden("hr_load.json")["hrr60"]
     bpm = np.concatenate((np.full(30, given["hr_end"]), [150] * 57, np.full(30, given["hr_60s"])))
-    assert run(HeartRateRecovery(), heart_rates(bpm)).value == pytest.approx(given["hrr60"], rel=1e-6)
+    assert played(HeartRateRecovery(), heart_rates(bpm)).value == pytest.approx(given["hrr60"], rel=1e-6)
 
 
 def test_decoupling_when_heart_rate_drifts_then_it_is_friels(golden: Golden) -> None:
@@ -110,7 +101,7 @@ def test_decoupling_when_heart_rate_drifts_then_it_is_friels(golden: Golden) -> 
     assert (halves.first, halves.second) == pytest.approx((given["EF1"], given["EF2"]), abs=_SIX)
     power = np.repeat([first["power"], second["power"]], 1200).astype(float)
     beats = heart_rates(np.repeat([first["hr"], second["hr"]], 1200))
-    value = run(Decoupling(), beats, readings("power", np.column_stack((power, np.full(2400, np.nan)))))
+    value = played(Decoupling(), beats, readings("power", np.column_stack((power, np.full(2400, np.nan)))))
     assert value.value == pytest.approx(given["decoupling_pct"], rel=1e-6)
 
 
@@ -126,7 +117,7 @@ def _speed_trace(golden: Golden) -> tuple[dict[str, Any], Readings]:
 def test_distance_when_a_player_sprints_then_it_equals_the_reference(golden: Golden) -> None:
     """Rule: the filter takes nothing from a straight path."""
     trace, block = _speed_trace(golden)
-    assert run(Distance(), block).value == pytest.approx(trace["total_sum_v_dt"], rel=1e-6)
+    assert played(Distance(), block).value == pytest.approx(trace["total_sum_v_dt"], rel=1e-6)
 
 
 def test_speed_bands_when_a_player_sprints_then_they_equal_the_reference(golden: Golden) -> None:
@@ -138,7 +129,7 @@ def test_speed_bands_when_a_player_sprints_then_they_equal_the_reference(golden:
     trace, block = _speed_trace(golden)
     edges, speeds = tuple(trace["edges_mps"][:-1]), np.array(trace["v_mps"])
     assert by_band(speeds / trace["fs"], speeds, edges) == pytest.approx(trace["band_distance_m"], rel=1e-6)
-    value = run(SpeedBandDistance(), block, who=replace(profile(), speed_edges_mps=edges))
+    value = played(SpeedBandDistance(), block, who=replace(profile(), speed_edges_mps=edges))
     assert value.values == pytest.approx(trace["band_distance_m"], rel=2e-3)
 
 
@@ -168,7 +159,7 @@ def test_metabolic_power_when_a_player_sprints_then_it_equals_floodlight_up_to_t
     for index, value in trace["floodlight_metabolic_power_idx"].items():
         assert power[int(index)] == pytest.approx(value, rel=1e-6)
     assert power.mean() == pytest.approx(trace["floodlight_metabolic_power_mean"], rel=1e-6)
-    assert run(MetabolicPower(), block).value == pytest.approx(power[5:-5].mean(), rel=9e-3)
+    assert played(MetabolicPower(), block).value == pytest.approx(power[5:-5].mean(), rel=9e-3)
 
 
 @pytest.mark.parametrize("sign", ["acc", "dec"])
@@ -189,7 +180,7 @@ def test_efforts_when_a_player_speeds_up_and_brakes_then_each_is_counted_once() 
     x_m = np.cumsum(np.cumsum(acceleration) / 25) / 25
     block = positions(np.column_stack((x_m, 0 * x_m)), times_ns=START_NS + np.arange(len(x_m)) * NS_PER_S // 25)
     for window_s in (1, 60):
-        assert run(Efforts(), block, window_s=window_s).values == (1.0, 1.0)
+        assert played(Efforts(), block, window_s=window_s).values == (1.0, 1.0)
 
 
 def _shaken(rows: Any, *, rate_hz: float = 100.0) -> Readings:
@@ -202,12 +193,12 @@ def test_accel_load_when_an_athlete_is_shaken_then_it_is_the_divided_sum_of_the_
     """Rule: variant A, Σ√(Δ²)/100 in g; the other reading of the formula is ten times as much."""
     given = golden("external_load.json")["playerload"]
     small, sine = given["small"], given["sine"]
-    assert run(AccelLoad(), _shaken(small["samples_g"])).value == pytest.approx(small["variant_A"], rel=1e-6)
+    assert played(AccelLoad(), _shaken(small["samples_g"])).value == pytest.approx(small["variant_A"], rel=1e-6)
     seconds = np.arange(sine["fs"] * sine["duration_s"]) / sine["fs"]
     turn = 2 * np.pi * 2.5 * seconds
     rows = np.column_stack((0.3 * np.sin(turn), 0.2 * np.cos(turn), 1 + 0.8 * np.sin(turn + 0.4)))
     want = sine["variant_A_sqrt_sum_div_100"]
-    assert run(AccelLoad(), _shaken(rows)).value == pytest.approx(want, rel=1e-6, abs=_SIX)
+    assert played(AccelLoad(), _shaken(rows)).value == pytest.approx(want, rel=1e-6, abs=_SIX)
 
 
 def test_accel_load_when_a_sensor_is_faster_or_slower_then_movement_counts_nearly_the_same() -> None:
@@ -215,7 +206,7 @@ def test_accel_load_when_a_sensor_is_faster_or_slower_then_movement_counts_nearl
     loads = {}
     for rate_hz in (50.0, 100.0, 200.0, 400.0):
         turn = 2 * np.pi * 2.5 * np.arange(round(10 * rate_hz)) / rate_hz
-        loads[rate_hz] = run(AccelLoad(), _shaken(np.column_stack((np.sin(turn),) * 3), rate_hz=rate_hz))
+        loads[rate_hz] = played(AccelLoad(), _shaken(np.column_stack((np.sin(turn),) * 3), rate_hz=rate_hz))
     assert loads[200.0].value == pytest.approx(loads[100.0].value, rel=5e-3)
     assert loads[400.0].value == pytest.approx(loads[100.0].value, rel=5e-3)
     assert 0.97 * loads[100.0].value < loads[50.0].value < loads[100.0].value
@@ -232,5 +223,5 @@ def test_asymmetry_when_sides_differ_then_it_is_their_difference_over_their_mean
     share = 100 * given["left"] / (given["left"] + given["right"])
     assert share == pytest.approx(given["share_left_pct"], abs=_PRINTED)
     block = readings("gait", [[255.0, share]] * 60)
-    assert run(GaitAsymmetry(), block).value == pytest.approx(want, rel=1e-6, abs=_PRINTED)
+    assert played(GaitAsymmetry(), block).value == pytest.approx(want, rel=1e-6, abs=_PRINTED)
     assert statistics.fmean([given["left"], given["right"]]) == 255.0

@@ -50,6 +50,8 @@ BY_CHANNEL: dict[str, Sensor] = {channel: sensor for sensor in SENSORS for chann
 
 SCAN_SERVICES: tuple[str, ...] = tuple(service for sensor in SENSORS for service in sensor.services)
 
+TOPICS: tuple[tuple[str, str], ...] = tuple(topic for sensor in SENSORS for topic in sensor.topics)
+
 
 def reader_of(channel: str) -> Sensor | None:
     """Return the sensor that reads a channel, which may carry a mapping of names behind a `?`."""

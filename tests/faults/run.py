@@ -1,0 +1,138 @@
+"""Run the fault matrix and write tests/faults/RESULTS.md. Hours; every portion is kept, a stopped run goes on.
+
+PYTHONPATH=. .venv/bin/python tests/faults/run.py [--arm NAME ...] [--share 1.0] [--seed 1] [--again] [--list]
+"""
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.faults.arm import Arm, Outcome
+from tests.faults.matrix import ARMS
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "artifacts" / "faults"
+RESULTS = Path(__file__).parent / "RESULTS.md"
+_WORDS_KEPT = 20
+
+
+def run_arm(arm: Arm, *, share: float, seed: int, again: bool) -> dict[str, Any]:
+    """Run what is missing of an arm, portion by portion, and return its record."""
+    file = KEPT / f"{arm.name}.json"
+    wanted = max(1, round(arm.count * share))
+    record: dict[str, Any] = {"tried": 0, "failed": 0, "failures": [], "notes": {}, "seconds": 0.0, "portions": 0}
+    if file.is_file() and not again:
+        known = json.loads(file.read_text())
+        record = known if known["seed"] == seed else record
+    record["seed"] = seed
+    if "control" not in record and arm.control is not None:
+        outcome, _ = _try(arm.control, arm.control_count, seed)
+        record["control"] = {"tried": outcome.tried, "failed": len(outcome.failures), "notes": outcome.notes}
+        _keep(file, record)
+        print(f"{arm.name}: control failed {len(outcome.failures)} of {outcome.tried}", flush=True)
+    while record["tried"] < wanted:
+        count = min(arm.portion, wanted - record["tried"])
+        outcome, seconds = _try(arm.run, count, seed + 1000 * record["portions"])
+        record["tried"] += outcome.tried
+        record["failed"] += len(outcome.failures)
+        record["failures"] = (record["failures"] + outcome.failures)[:_WORDS_KEPT]
+        record["notes"] = {
+            key: record["notes"].get(key, 0) + outcome.notes.get(key, 0) for key in {**record["notes"], **outcome.notes}
+        }
+        record["seconds"] = round(record["seconds"] + seconds, 1)
+        record["portions"] += 1
+        record["ended"] = f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M}"
+        _keep(file, record)
+        print(
+            f"{arm.name}: {record['tried']:,} of {wanted:,}, {record['failed']} failed, {record['seconds']:.0f} s",
+            flush=True,
+        )
+        for words in outcome.failures[:3]:
+            print(f"  {words}", flush=True)
+    return record
+
+
+def page() -> str:
+    """Return the table of everything that was kept."""
+    rows = []
+    for arm in sorted(ARMS, key=lambda arm: arm.row):
+        file = KEPT / f"{arm.name}.json"
+        if not file.is_file():
+            rows.append(f"| {arm.row} | {arm.fault} | – | – | {arm.checked} | not run | – |")
+            continue
+        record = json.loads(file.read_text())
+        notes = ", ".join(f"{value:,.10g} {key}" for key, value in sorted(record["notes"].items()))
+        result = "0 failures" if not record["failed"] else f"**{record['failed']} failures**"
+        control = record.get("control")
+        shown = (
+            f"{arm.control_fault}: {control['failed']:,} of {control['tried']:,} failed"
+            if control
+            else arm.why_no_control
+        )
+        rows.append(
+            f"| {arm.row} | {arm.fault} | {record['tried']:,} | {record['seed']} | {arm.checked} | {result}"
+            f"{f' ({notes})' if notes else ''} | {shown} |"
+        )
+    table = "\n".join(rows)
+    return f"""# Faults
+
+{datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC, {platform.system()} {platform.release()} {platform.machine()}, Python
+{platform.python_version()}. Each row: `PYTHONPATH=. .venv/bin/python tests/faults/run.py --arm NAME`; all of them:
+`make faults`. No failure in n tries means less than 3/n at 95 % confidence. A control does the same to a variant that
+is known to lose: it must fail, or the row could not see a loss.
+
+| row | fault | count | seed | checked | result | control |
+|---|---|---|---|---|---|---|
+{table}
+
+Names of the rows: {", ".join(f"{arm.row} `{arm.name}`" for arm in sorted(ARMS, key=lambda arm: arm.row))}.
+"""
+
+
+def _try(run: Any, count: int, seed: int) -> tuple[Outcome, float]:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        outcome: Outcome = run(count, seed, Path(folder))
+    return outcome, time.monotonic() - began
+
+
+def _keep(file: Path, record: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".new")
+    fresh.write_text(json.dumps(record, indent=1) + "\n")
+    fresh.replace(file)
+
+
+def main() -> int:
+    """Run, write the page, and fail when anything was lost or a control saw nothing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--arm", action="append", choices=[arm.name for arm in ARMS], help="only this row; repeatable")
+    parser.add_argument("--share", type=float, default=1.0, help="share of each row's count, 0.01 for a quick look")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--again", action="store_true", help="forget what was kept of these rows")
+    parser.add_argument("--page", action="store_true", help="only write the page of what was kept")
+    parser.add_argument("--list", action="store_true", help="name the rows and end")
+    chosen = parser.parse_args()
+    if chosen.list:
+        for arm in ARMS:
+            print(f"{arm.row:>3} {arm.name}: {arm.fault}, {arm.count:,}")
+        return 0
+    bad = False
+    for arm in ARMS:
+        if chosen.page or (chosen.arm and arm.name not in chosen.arm):
+            continue
+        record = run_arm(arm, share=chosen.share, seed=chosen.seed, again=chosen.again)
+        bad |= bool(record["failed"]) or ("control" in record and not record["control"]["failed"])
+    RESULTS.write_text(page())
+    print(f"wrote {RESULTS.relative_to(ROOT)}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,10 +7,11 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from edge.counters import UploadCounts
 from edge.health import HealthReport, Sources
 from edge.inference.runner import Runner
 from edge.lanes import Lane, Policy
@@ -36,8 +37,6 @@ from edge.sync.summaries import Summaries
 from edge.sync.uploader import Uploader
 from edge.ui.broadcast import Broadcast
 from edge.ui.hub import Hub
-from edge.ui.routes import LOOPBACK, create_app
-from edge.ui.server import WebServer
 from shared.clock import Clock
 from shared.errors import StoreError
 from shared.ids import AthleteId, SensorId
@@ -47,6 +46,9 @@ from shared.metrics.team import TEAM_METRICS
 from shared.readings import Readings
 from shared.roster import read_roster
 from shared.settings import read_secret
+
+if TYPE_CHECKING:
+    from edge.ui.server import WebServer
 
 _LIVE_BATCHES = 256
 
@@ -79,7 +81,15 @@ class Gateway:
         self._live = Live(self._wearers, settings.session, settings.alerts, self._runner, clock)
         self._lane: Lane[list[Readings]] = Lane("live", capacity=_LIVE_BATCHES, policy=Policy.DROP_OLDEST)
         self._intake = Intake(self._wearers, clock.boot_id, pitch_calibration(settings.session))
-        self._storing = Storing(self._intake, self._journal, self._lane, settings.store, clock, record=record)
+        self._storing = Storing(
+            self._intake,
+            self._journal,
+            self._lane,
+            settings.store,
+            clock,
+            record=record,
+            has_cloud=settings.sync.url is not None,
+        )
         self._hub = Hub(clock)
         self._broadcast = Broadcast(self._live, self._lane, self._hub, self._journal, clock)
         self._watch = ClockWatch(self._journal, clock, self._on_clock_set)
@@ -94,16 +104,6 @@ class Gateway:
         )
         self._summaries = Summaries(settings, self._live, self._wearers, self._journal, clock)
         self._health = self._health_report()
-        app = create_app(
-            self._hub,
-            snapshot=self._snapshot,
-            health=self._health.gather,
-            on_seen=self._broadcast.on_seen,
-            on_assign=self._assign,
-            metrics_of=self._live.metrics_of,
-            local_only=settings.host in LOOPBACK,
-        )
-        self._web = WebServer(app, host=settings.host, port=settings.port)
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,31 +116,47 @@ class Gateway:
         await self._storing.finish(self._sources)
         if self._watch.is_trusted():
             with contextlib.suppress(StoreError):  # the next start makes the batches
-                await self._journal.run(self._journal.outbox.fill)
+                await self._journal.fill(backlog=False)
         self._runner.close()
         self._journal.close()
         self._lock.close()
 
     async def run(self, on_ready: Callable[[str], None]) -> None:
-        """Run every part until cancelled; `on_ready` hears the page's address once it answers."""
-        await self._broadcast.restore(self._intake)
-        self._installer.start()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._web.run(), name="web")
-            await self._web.started.wait()
-            for name, component in self._components():
-                tasks.create_task(keep_running(name, component, self._clock), name=name)
-            on_ready(f"http://{self._settings.host}:{self._web.port}")
+        """Run every part until cancelled; `on_ready` hears the page's address once it answers.
 
-    def _components(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
-        """Return what runs side by side, each started again when it fails."""
-        components: list[tuple[str, Callable[[], Awaitable[None]]]] = []
-        for source in self._sources:
-            components.append((source.name, source.run))
-            components.append((f"{source.name} intake", partial(self._storing.take_from, source)))
-        components += [
+        Readings are taken and stored first: the page, the models and the session so far come beside them.
+        """
+        with contextlib.suppress(StoreError):  # what comes twice is known in the cloud too
+            await self._broadcast.remember(self._intake)
+        async with asyncio.TaskGroup() as tasks:
+            self._start(tasks, self._storing_parts())
+            restoring = tasks.create_task(self._broadcast.restore(), name="restore")
+            await asyncio.to_thread(self._installer.start)
+            web = await asyncio.to_thread(self._page)
+            tasks.create_task(web.run(), name="web")
+            await web.started.wait()
+            self._start(tasks, self._showing_parts())
+            on_ready(f"http://{self._settings.host}:{web.port}")
+            await restoring
+
+    def _start(self, tasks: asyncio.TaskGroup, parts: Sequence[tuple[str, Callable[[], Awaitable[None]]]]) -> None:
+        for name, part in parts:
+            tasks.create_task(keep_running(name, part, self._clock), name=name)
+
+    def _storing_parts(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        """Return what brings readings into the store, each started again when it fails."""
+        parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("clock", self._watch.run),
             ("store", self._storing.store),
+        ]
+        for source in self._sources:
+            parts.append((source.name, source.run))
+            parts.append((f"{source.name} intake", partial(self._storing.take_from, source)))
+        return parts
+
+    def _showing_parts(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        """Return what shows and sends what is stored, each started again when it fails."""
+        parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("live", self._broadcast.show),
             ("live seconds", self._broadcast.each_second),
             ("live map", self._broadcast.each_frame),
@@ -150,8 +166,26 @@ class Gateway:
             ("models", self._installer.watch_models),
         ]
         if self._uploader is not None:
-            components += [("fill", self._uploader.fill), ("upload", self._uploader.drain)]
-        return components
+            parts += [("fill", self._uploader.fill), ("upload", self._uploader.drain)]
+        return parts
+
+    def _page(self) -> "WebServer":
+        """Build the tablet's page; its libraries are loaded here, when readings are being stored already."""
+        from edge.ui.routes import LOOPBACK, create_app  # noqa: PLC0415
+        from edge.ui.server import WebServer  # noqa: PLC0415
+
+        settings = self._settings
+        app = create_app(
+            self._hub,
+            snapshot=self._snapshot,
+            health=self._health.gather,
+            on_seen=self._broadcast.on_seen,
+            on_assign=self._assign,
+            metrics_of=self._live.metrics_of,
+            measures=self._health.measures,
+            local_only=settings.host in LOOPBACK,
+        )
+        return WebServer(app, host=settings.host, port=settings.port)
 
     async def _watch_channel(self) -> None:
         """Look for models once the clock can be right: what has expired is told by it."""
@@ -192,6 +226,10 @@ class Gateway:
             radio=radio,
             late=lambda: live.late,
             live_dropped=lambda: lane.dropped,
+            quota_bytes=self._settings.store.max_bytes,
+            queues=lambda: [self._storing.queue, lane.state, self._hub.queue],
+            withheld=lambda: self._storing.withheld,
+            uploads=self._uploader.counts if self._uploader else UploadCounts(),
         )
         return HealthReport(self._settings.gateway, version("sideline"), sources, self._clock)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Generic, TypeVar
 
+from edge.counters import QueueState
+
 T = TypeVar("T")
 
 
@@ -33,6 +35,11 @@ class Lane(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def state(self) -> QueueState:
+        """How full the lane is, for `/metrics`."""
+        return QueueState(queue=self.name, waiting=len(self._items), capacity=self.capacity, dropped=self.dropped)
+
     async def put(self, item: T) -> None:
         """Add an item; a full BLOCK lane waits until there is room."""
         while self._policy is Policy.BLOCK and len(self._items) >= self.capacity:
@@ -50,11 +57,19 @@ class Lane(Generic[T]):
         self._items.append(item)
         self._filled.set()
 
-    async def take_all(self) -> list[T]:
-        """Wait until there is at least one item and return all of them, oldest first."""
+    async def filled(self) -> None:
+        """Wait until there is at least one item."""
         await self._filled.wait()
+
+    def take_now(self) -> list[T]:
+        """Return all items that are there, oldest first, without waiting."""
         items = list(self._items)
         self._items.clear()
         self._filled.clear()
         self._emptied.set()
         return items
+
+    async def take_all(self) -> list[T]:
+        """Wait until there is at least one item and return all of them, oldest first."""
+        await self._filled.wait()
+        return self.take_now()

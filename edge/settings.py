@@ -95,6 +95,8 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     commit_interval_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 50
     max_bytes: Annotated[int, msgspec.Meta(ge=_MIN_STORE_BYTES)] = 8 * 1024**3
+    keep_days: Annotated[float, msgspec.Meta(ge=0, le=3650)] = 14.0
+    """A session's files stay for so long after they are complete in the cloud; less long when room is short."""
 
 
 class SyncSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,6 +107,13 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     batch_s: Seconds = 30.0
     summary_s: Seconds = 10.0
     timeout_s: Seconds = 30.0
+    """The longest wait without any progress of an upload, however long the whole takes."""
+    max_bytes_per_s: Annotated[int, msgspec.Meta(ge=1_000)] | None = None
+    """Cap of the uplink on average over some seconds; summaries never wait for it, but count."""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=4)] = 2
+    """Batches under way at once."""
+    reconcile_hours: Annotated[float, msgspec.Meta(gt=0, le=720.0)] = 24.0
+    """How often everything that is still kept here is compared with the cloud, also what agreed before."""
     retry_cap_s: Seconds = 300.0
 
 

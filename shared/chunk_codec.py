@@ -1,56 +1,68 @@
-"""Readings to bytes and back for the gateway's journal: delta-coded, byte-shuffled columns, compressed, with a digest.
+"""Readings to bytes and back for the gateway's journal: cheap for one commit, compact for what commits are merged into.
 
-Layout: magic `SLC2`, u32 header length, header (msgpack of `_Header`), then one zlib stream of the columns: sequence,
-time, quality, the device's and the gateway's monotonic clock as differences from time (`SLC1` has neither), and the
-values. A column is int64, delta-coded over the whole block group, narrowed to the smallest signed width that holds it
-and stored byte plane by byte plane, because the high bytes of small deltas are all alike (the "shuffle" filter of HDF5
-and Blosc).
+A tail (`SLT3`) is what one commit stores and lives for seconds: u32 header length, header (msgpack of `_Tail`), then
+plain columns over all blocks. A chunk (`SLC3`) is one zlib stream: u32 header length, header (msgpack of `_Chunk`),
+then packed columns by stream (`shared/chunk_columns.py`). Both say the same when they are read.
 """
 
 import hashlib
 import struct
 import zlib
+from collections import defaultdict
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 from operator import attrgetter
+from typing import Any, TypeVar, cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.chunk_columns import Packing, Runs, pack, size, unit_of, unpack
+from shared.chunk_versions import WITH_CLOCKS, WITHOUT_CLOCKS, decode_earlier
 from shared.errors import DecodeError
 from shared.ids import AthleteId, SensorId
-from shared.quantities import STREAMS
+from shared.quantities import STREAMS, Stream
 from shared.readings import NO_TIME, Clocks, Readings
+from shared.resolution import ARRIVAL_UNIT_NS, kept_arrival, kept_device, kept_time, scale, unscale
 
 DIGEST_BYTES = 16
-_MAGIC = b"SLC2"
-_MAGIC_WITHOUT_CLOCKS = b"SLC1"
-_HEAD = struct.Struct("<4sI")
-# A commit holds at most some seconds of a squad; anything larger than this is not ours.
-_MAX_COLUMNS_BYTES = 64 * 1024 * 1024
+_TAIL = b"SLT3"
+_CHUNK = b"SLC3"
+_LENGTH = struct.Struct("<I")
+_LEVEL = 1
+# A chunk holds some seconds of a squad; anything larger than this is not ours.
+_MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 _MAX_READINGS = 4_000_000
-_MISSING = np.iinfo(np.int32).min
+# Sequence, time, whether the device said a time, its difference to time, arrival, quality; the values follow.
+_FIXED = 6
+_TIMES, _ARRIVAL = (1, 3), 4
+_Numbers = NDArray[np.int64]
+_Header = TypeVar("_Header", "_Tail", "_Chunk")
 
 
-class _Block(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    sensor: str
-    athlete: str | None
-    origin: str
-    count: int
-    boot: str | None = None
-    """The gateway's run that the block's monotonic times count in; None without clocks."""
-    timed: bool = False
-    """Whether the device sent times; without, its column holds zeros that mean nothing."""
+class _Labels(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Whose blocks they are, one entry a block; a block without clocks has no boot."""
+
+    sensors: list[str]
+    athletes: list[str | None]
+    origins: list[str]
+    boots: list[str | None]
+    counts: list[int]
+
+
+class _Tail(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    streams: list[str]
+    labels: _Labels
 
 
 class _Group(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     stream: str
-    blocks: list[_Block]
-    widths: list[int]
+    labels: _Labels
+    packings: list[Packing]
 
 
-class _Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _Chunk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     groups: list[_Group]
 
 
@@ -59,165 +71,255 @@ def digest(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest()
 
 
+def encode_tail(blocks: Sequence[Readings]) -> bytes:
+    """Encode what one commit stores, as fast as can be; blocks without readings are left out."""
+    ordered = sorted((block for block in blocks if len(block.sequence)), key=attrgetter("stream"))
+    clocks = [block.clocks for block in ordered if block.clocks is not None]
+    labels = _labels(ordered, [len(block.sequence) for block in ordered])
+    header = msgspec.msgpack.encode(_Tail([block.stream for block in ordered], labels))
+    return b"".join(
+        (
+            _TAIL,
+            _LENGTH.pack(len(header)),
+            header,
+            _joined([block.sequence for block in ordered]),
+            _joined([block.time_ns for block in ordered]),
+            _joined([known.device_ns for known in clocks]),
+            _joined([known.mono_ns for known in clocks]),
+            _joined([block.values for block in ordered]),
+            _joined([block.quality for block in ordered]),
+        )
+    )
+
+
 def encode_chunk(blocks: Sequence[Readings]) -> bytes:
-    """Encode blocks of readings; values are rounded to their quantity's resolution, NaN stays missing."""
+    """Encode blocks compactly; those of one stream, sensor, origin, athlete and run of the gateway become one block.
+
+    Values are kept in steps of their quantity's resolution (NaN stays missing), times as `shared/resolution.py` says.
+    """
+    by_stream: dict[str, list[Readings]] = defaultdict(list)
+    for block in blocks:
+        if len(block.sequence):
+            by_stream[block.stream].append(block)
     groups: list[_Group] = []
-    planes: list[bytes] = []
-    by_stream = attrgetter("stream")
-    for stream, members in groupby(sorted(blocks, key=by_stream), key=by_stream):
-        parts = list(members)
-        widths: list[int] = []
-        for column in _columns(stream, parts):
-            width, body = _pack(column)
-            widths.append(width)
-            planes.append(body)
-        heads = [_head(part) for part in parts]
-        groups.append(_Group(stream, heads, widths))
-    header = msgspec.msgpack.encode(_Header(groups))
-    return _HEAD.pack(_MAGIC, len(header)) + header + zlib.compress(b"".join(planes), 1)
+    bodies: list[bytes] = []
+    for stream in sorted(by_stream):
+        group, columns = _merged(STREAMS[stream], by_stream[stream])
+        groups.append(group)
+        bodies += columns
+    header = msgspec.msgpack.encode(_Chunk(groups))
+    return _CHUNK + zlib.compress(b"".join((_LENGTH.pack(len(header)), header, *bodies)), _LEVEL)
 
 
 def decode_chunk(body: bytes) -> list[Readings]:
-    """Return the blocks of a chunk in the encoder's order (by stream).
+    """Return the blocks of a tail or a chunk by stream: a tail's in the order given, a chunk's by sensor and origin.
 
-    Raises: DecodeError when the bytes are not a whole, well-formed chunk.
+    Raises: DecodeError when the bytes are not whole and well-formed.
     """
-    header, data, fixed = _split(body)
+    try:
+        if body[:4] == _CHUNK:
+            return _decode_chunk(body)
+        if body[:4] == _TAIL:
+            return _decode_tail(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, zlib.error, struct.error) as exc:
+        raise DecodeError("damaged chunk") from exc
+    if body[:4] in (WITH_CLOCKS, WITHOUT_CLOCKS):
+        return decode_earlier(body)
+    raise DecodeError("not a chunk")
+
+
+def _labels(blocks: Sequence[Readings], counts: list[int]) -> _Labels:
+    return _Labels(
+        [block.sensor for block in blocks],
+        [block.athlete for block in blocks],
+        [block.origin for block in blocks],
+        [block.clocks.boot if block.clocks is not None else None for block in blocks],
+        counts,
+    )
+
+
+def _joined(columns: list[NDArray[Any]]) -> bytes:
+    try:
+        return b"".join(cast("list[bytes]", columns))  # anything with bytes of its own can be joined
+    except TypeError:  # a view that skips rows has none
+        return b"".join([column.tobytes() for column in columns])
+
+
+def _merged(stream: Stream, blocks: list[Readings]) -> tuple[_Group, list[bytes]]:
+    """Return the blocks of one stream as runs of one sensor, origin, athlete and boot each, and their columns."""
+    keys = [
+        (block.sensor, block.origin, block.athlete or "", block.clocks.boot if block.clocks is not None else "",
+         block.athlete is None, block.clocks is None)
+        for block in blocks
+    ]  # fmt: skip
+    ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
+    row_ranks = np.repeat(np.array([ranks[key] for key in keys], np.int32), [len(block.sequence) for block in blocks])
+    order = np.argsort(row_ranks, kind="stable")
+    counts = np.bincount(row_ranks).tolist()
+    runs = Runs.of(counts)
+    packings: list[Packing] = []
+    bodies: list[bytes] = []
+    for column in _columns(stream, blocks, order):
+        packing, parts = pack(column, runs, _unit(len(packings), column))
+        packings.append(packing)
+        bodies += parts
+    labels = _Labels(
+        [key[0] for key in ranks],
+        [None if key[4] else key[2] for key in ranks],
+        [key[1] for key in ranks],
+        [None if key[5] else key[3] for key in ranks],
+        counts,
+    )
+    return _Group(stream.name, labels, packings), bodies
+
+
+def _columns(stream: Stream, blocks: list[Readings], order: NDArray[np.intp]) -> list[_Numbers]:
+    """Return what is kept of the blocks' rows, in this order."""
+    time_ns = _column([block.time_ns for block in blocks])[order]
+    device_ns = _column([_zeros(block) if block.clocks is None else block.clocks.device_ns for block in blocks])[order]
+    mono_ns = _column([_zeros(block) if block.clocks is None else block.clocks.mono_ns for block in blocks])[order]
+    time_ns, device_ns, mono_ns = kept_time(time_ns, device_ns), kept_device(device_ns), kept_arrival(mono_ns)
+    timed = device_ns != NO_TIME
+    values = np.frombuffer(_joined([block.values for block in blocks]), np.float64).reshape(len(order), -1)[order]
+    quality = np.frombuffer(_joined([block.quality for block in blocks]), np.uint8)[order]
+    return [
+        _column([block.sequence for block in blocks])[order],
+        time_ns,
+        timed.astype(np.int64),
+        np.where(timed, device_ns - time_ns, 0),
+        mono_ns,
+        quality.astype(np.int64),
+        *(scale(values[:, i], quantity.resolution) for i, quantity in enumerate(stream.quantities)),
+    ]
+
+
+def _unit(number: int, column: _Numbers) -> int:
+    """Return the unit that one of `_columns` is packed in."""
+    if number == _ARRIVAL:
+        return ARRIVAL_UNIT_NS
+    return unit_of(column) if number in _TIMES else 1
+
+
+def _column(parts: list[_Numbers]) -> _Numbers:
+    return np.frombuffer(_joined(parts), np.int64)
+
+
+def _zeros(block: Readings) -> _Numbers:
+    return np.zeros(len(block.sequence), np.int64)
+
+
+def _decode_chunk(body: bytes) -> list[Readings]:
+    stream = zlib.decompressobj()
+    unpacked = memoryview(stream.decompress(body[4:], _MAX_UNPACKED_BYTES))
+    if not stream.eof or stream.unused_data:
+        raise DecodeError("columns are cut short, too long or followed by other bytes")
+    header, offset = _header(unpacked, _Chunk)
+    if sum(_rows(group.labels, len(group.labels.counts)) for group in header.groups) > _MAX_READINGS:
+        raise DecodeError("impossible number of readings")
     blocks: list[Readings] = []
-    offset = 0
     for group in header.groups:
-        stream = STREAMS.get(group.stream)
-        if stream is None:
-            raise DecodeError(f"unknown stream {group.stream[:40]!r}")
-        count = sum(_count(block) for block in group.blocks)
-        if len(group.widths) != fixed + len(stream.quantities):
+        known = _stream(group.stream)
+        if len(group.packings) != _FIXED + len(known.quantities):
             raise DecodeError("wrong number of columns")
-        columns: list[NDArray[np.int64]] = []
-        for width in group.widths:
-            if width not in (1, 2, 4, 8) or offset + width * count > len(data):
+        runs = Runs.of(group.labels.counts)
+        columns: list[_Numbers] = []
+        for packing in group.packings:
+            end = offset + size(packing, runs)
+            if end > len(unpacked):
                 raise DecodeError("columns do not fit the header")
-            columns.append(_unpack(data[offset : offset + width * count], width, count))
-            offset += width * count
-        blocks += _cut(group, columns[:fixed], columns[fixed:])
-    if offset != len(data):
+            columns.append(unpack(unpacked[offset:end], packing, runs))
+            offset = end
+        sequence, time_ns, timed, behind, mono_ns, quality, *scaled = columns
+        values = [unscale(column, q.resolution) for column, q in zip(scaled, known.quantities, strict=True)]
+        device_ns = np.where(timed != 0, time_ns + behind, NO_TIME)
+        table = [sequence, time_ns, device_ns, mono_ns, quality.astype(np.uint8)]
+        blocks += _cut(group.stream, group.labels, slice(None), table, values)
+    if offset != len(unpacked):
         raise DecodeError("bytes beyond the last column")
     return blocks
 
 
-def scale(values: NDArray[np.float64], resolution: float) -> NDArray[np.int64]:
-    """Return values as whole multiples of `resolution`, int64; what is NaN or beyond int32 becomes the missing mark."""
-    scaled = np.round(values / resolution)
-    fits = np.abs(scaled) < 2**31 - 1
-    return np.where(fits, np.where(fits, scaled, 0), _MISSING).astype(np.int64)
-
-
-def unscale(column: NDArray[np.int64], resolution: float) -> NDArray[np.float64]:
-    """Return the values of a scaled column, NaN for the missing mark."""
-    # Dividing by the inverse keeps decimal resolutions exact: 1234 * 0.001 is not 1.234, 1234 / 1000 is.
-    inverse = 1 / resolution
-    values = column / round(inverse) if resolution < 1 and abs(inverse - round(inverse)) < 1e-9 else column * resolution
-    return np.where(column == _MISSING, np.nan, values)
-
-
-def _head(part: Readings) -> _Block:
-    clocks = part.clocks
-    timed = clocks is not None and bool((clocks.device_ns != NO_TIME).any())
-    return _Block(part.sensor, part.athlete, part.origin, len(part), clocks.boot if clocks else None, timed)
-
-
-def _behind(part: Readings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the device's and the monotonic clock less the block's time; a missing device time stays NO_TIME."""
-    clocks = part.clocks
-    if clocks is None:
-        nothing = np.zeros(len(part), np.int64)
-        return nothing, nothing
-    missing = clocks.device_ns == NO_TIME
-    device = np.where(missing, NO_TIME, clocks.device_ns - part.time_ns)
-    return np.zeros_like(device) if missing.all() else device, clocks.mono_ns - part.time_ns
-
-
-def _columns(stream: str, parts: list[Readings]) -> list[NDArray[np.int64]]:
-    values = np.concatenate([part.values for part in parts])
-    behind = [_behind(part) for part in parts]
-    return [
-        np.concatenate([part.sequence for part in parts]),
-        np.concatenate([part.time_ns for part in parts]),
-        np.concatenate([part.quality for part in parts]).astype(np.int64),
-        np.concatenate([device for device, _ in behind]),
-        np.concatenate([mono for _, mono in behind]),
-        *(scale(values[:, i], quantity.resolution) for i, quantity in enumerate(STREAMS[stream].quantities)),
-    ]
-
-
-def _pack(column: NDArray[np.int64]) -> tuple[int, bytes]:
-    delta = np.diff(column, prepend=np.int64(0))
-    largest = max(int(delta.max()), -int(delta.min()) - 1) if len(delta) else 0
-    width = 1 if largest < 2**7 else 2 if largest < 2**15 else 4 if largest < 2**31 else 8
-    narrow = delta.astype(f"<i{width}")
-    return width, narrow.view(np.uint8).reshape(-1, width).T.tobytes()
-
-
-def _unpack(body: bytes, width: int, count: int) -> NDArray[np.int64]:
-    planes = np.frombuffer(body, np.uint8).reshape(width, count)
-    narrow = np.ascontiguousarray(planes.T).view(f"<i{width}").reshape(count)
-    return np.cumsum(narrow.astype(np.int64), dtype=np.int64)
-
-
-def _count(block: _Block) -> int:
-    if not 0 < block.count <= _MAX_READINGS:
+def _decode_tail(body: bytes) -> list[Readings]:
+    view = memoryview(body)[4:]
+    header, offset = _header(view, _Tail)
+    labels = header.labels
+    rows = _rows(labels, len(header.streams))
+    if rows > _MAX_READINGS:
         raise DecodeError("impossible number of readings")
-    return block.count
-
-
-def _split(body: bytes) -> tuple[_Header, bytes, int]:
-    """Return the header, the columns' bytes, and how many columns come before the values."""
-    if len(body) < _HEAD.size:
-        raise DecodeError("shorter than a chunk header")
-    magic, length = _HEAD.unpack_from(body)
-    if magic not in (_MAGIC, _MAGIC_WITHOUT_CLOCKS):
-        raise DecodeError("not a chunk")
-    try:
-        header = msgspec.msgpack.decode(body[_HEAD.size : _HEAD.size + length], type=_Header)
-        stream = zlib.decompressobj()
-        unpacked = stream.decompress(body[_HEAD.size + length :], _MAX_COLUMNS_BYTES)
-    except (msgspec.DecodeError, UnicodeDecodeError, zlib.error) as exc:
-        raise DecodeError("damaged chunk") from exc
-    if not stream.eof or stream.unused_data:
-        raise DecodeError("columns are cut short, too long or followed by other bytes")
-    return header, unpacked, 5 if magic == _MAGIC else 3
-
-
-def _cut(group: _Group, fixed: list[NDArray[np.int64]], scaled: list[NDArray[np.int64]]) -> list[Readings]:
-    sequence, time_ns, quality = fixed[:3]
-    quantities = STREAMS[group.stream].quantities
-    values = np.stack(
-        [unscale(column, quantity.resolution) for column, quantity in zip(scaled, quantities, strict=True)], axis=1
-    )
+    widths = [len(_stream(name).quantities) for name in header.streams]
+    clocked = np.repeat(np.array([boot is not None for boot in labels.boots], bool), np.array(labels.counts, int))
+    lengths = [rows, rows, int(clocked.sum()), int(clocked.sum()), int(np.dot(widths, labels.counts))]
+    if len(view) != offset + 8 * sum(lengths) + rows:
+        raise DecodeError("columns do not fit the header")
+    words = np.frombuffer(view[offset : len(view) - rows], np.int64)
+    sequence, time_ns, known_device, known_mono, flat = np.split(words, list(accumulate(lengths[:-1])))
+    device_ns, mono_ns = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    device_ns[clocked], mono_ns[clocked] = known_device, known_mono
+    quality = np.frombuffer(view[len(view) - rows :], np.uint8)
+    table = (sequence, kept_time(time_ns, device_ns), kept_device(device_ns), kept_arrival(mono_ns), quality)
     blocks: list[Readings] = []
-    start = 0
-    for block in group.blocks:
-        part = slice(start, start + block.count)
-        start += block.count
-        blocks.append(
-            Readings(
-                sensor=SensorId(block.sensor),
-                stream=group.stream,
-                origin=block.origin,
-                sequence=sequence[part],
-                time_ns=time_ns[part],
-                values=values[part],
-                quality=quality[part].astype(np.uint8),
-                athlete=None if block.athlete is None else AthleteId(block.athlete),
-                clocks=_clocks(block, time_ns[part], [column[part] for column in fixed[3:]]),
-            )
-        )
+    first = start = taken = 0
+    for name, members in groupby(header.streams):
+        last = first + len(list(members))
+        end = start + sum(labels.counts[first:last])
+        size_of = widths[first] * (end - start)
+        values = flat[taken : taken + size_of].view(np.float64).reshape(end - start, -1)
+        columns = [
+            unscale(scale(values[:, i], quantity.resolution), quantity.resolution)
+            for i, quantity in enumerate(STREAMS[name].quantities)
+        ]
+        blocks += _cut(name, labels, slice(first, last), [column[start:end] for column in table], columns)
+        first, start, taken = last, end, taken + size_of
     return blocks
 
 
-def _clocks(block: _Block, time_ns: NDArray[np.int64], behind: list[NDArray[np.int64]]) -> Clocks | None:
-    if block.boot is None or not behind:
-        return None
-    device, mono = behind
-    known = (device != NO_TIME) & block.timed
-    device_ns = np.where(known, time_ns + np.where(known, device, 0), NO_TIME)
-    return Clocks(boot=block.boot, device_ns=device_ns, mono_ns=time_ns + mono)
+def _header(view: memoryview, kind: type[_Header]) -> tuple[_Header, int]:
+    """Return the header that a length stands before, and where it ends."""
+    (length,) = _LENGTH.unpack_from(view)
+    end = _LENGTH.size + length
+    return msgspec.msgpack.decode(view[_LENGTH.size : end], type=kind), end
+
+
+def _stream(name: str) -> Stream:
+    stream = STREAMS.get(name)
+    if stream is None:
+        raise DecodeError(f"unknown stream {name[:40]!r}")
+    return stream
+
+
+def _rows(labels: _Labels, blocks: int) -> int:
+    """Return how many rows so many blocks have in all."""
+    columns = (labels.sensors, labels.athletes, labels.origins, labels.boots, labels.counts)
+    if any(len(column) != blocks for column in columns):
+        raise DecodeError("labels do not fit the blocks")
+    if any(not 0 < count <= _MAX_READINGS for count in labels.counts):
+        raise DecodeError("impossible number of readings")
+    return sum(labels.counts)
+
+
+def _cut(
+    stream: str, labels: _Labels, part: slice, table: list[NDArray[Any]], values: list[NDArray[np.float64]]
+) -> list[Readings]:
+    """Return rows of one stream as the blocks that `part` of the labels names."""
+    sequence, time_ns, device_ns, mono_ns, quality = table
+    rows = np.stack(values, axis=1)
+    bounds = pairwise(accumulate(labels.counts[part], initial=0))
+    members = zip(
+        labels.sensors[part], labels.athletes[part], labels.origins[part], labels.boots[part], bounds, strict=True
+    )
+    return [
+        Readings(
+            sensor=SensorId(sensor),
+            stream=stream,
+            origin=origin,
+            sequence=sequence[start:end],
+            time_ns=time_ns[start:end],
+            values=rows[start:end],
+            quality=quality[start:end],
+            athlete=None if athlete is None else AthleteId(athlete),
+            clocks=None
+            if boot is None
+            else Clocks(boot=boot, device_ns=device_ns[start:end], mono_ns=mono_ns[start:end]),
+        )
+        for sensor, athlete, origin, boot, (start, end) in members
+    ]

@@ -170,7 +170,8 @@ def _store(database: Path, max_bytes: int, origin: str, name: str, blocks: Seque
                 transient=True,
                 disable=not _out.is_terminal,
             )
-            if store_import(connection, origin, name, list(chunks), SystemClock().utc_ns()):
+            now_ns = SystemClock().utc_ns()
+            if store_import(connection, database.parent, origin, name, list(chunks), now_ns, max_bytes=max_bytes):
                 _out.print(f"stored {count} readings")
                 return
             before = find_import(connection, origin)

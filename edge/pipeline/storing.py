@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.counters import QueueState
 from edge.lanes import Lane, Policy
 from edge.links import Link, LinkStatus
 from edge.pipeline.intake import Intake
@@ -25,8 +26,6 @@ _log = get_logger("store")
 # Batches of frames that wait for the writer; a full lane stops the intake, which leaves MQTT messages with the broker.
 _WAITING_BATCHES = 256
 _RETRY_S = 1.0
-# What a full store deletes at once: a few minutes of commits, all of it in the outbox already.
-_RECLAIMED_CHUNKS = 5000
 # Frames that come within this time are decoded together: numpy's cost is by batch, not by frame.
 _TOGETHER_S = 0.005
 _NOT_KEPT_UP = "store could not keep up"
@@ -52,19 +51,27 @@ class Storing:
         clock: Clock,
         *,
         record: Path | None = None,
+        has_cloud: bool = True,
     ) -> None:
+        """`has_cloud` tells whether anything will ever be complete elsewhere."""
         self._intake = intake
         self._journal = journal
         self._live = live
         self._interval_ns = settings.commit_interval_ms * NS_PER_MS
+        self._keep_ns = round(settings.keep_days * 86_400 * NS_PER_S)
+        self._has_cloud = has_cloud
         self._clock = clock
         self._recorder = FrameRecorder(record) if record else None
         self._lane: Lane[_Batch] = Lane("durable", capacity=_WAITING_BATCHES, policy=Policy.BLOCK)
         self._held: list[_Batch] = []
+        self._appended = False
+        """Whether the held readings are stored, and only what is to be noted beside them is not."""
         self._gaps: list[Gap] = []
         self._committing: asyncio.Task[None] | None = None
         self._between: list[_Batch] = []
         """Decoded, and waiting for room in the lane."""
+        self.withheld = 0
+        """Frames that came and are not acknowledged yet."""
         self._link = Link("store", "readings cannot be stored", _log, clock)
         self._link.answered()
 
@@ -106,6 +113,8 @@ class Storing:
         """Store what is still on its way, and what waits in `sources`; for use after everything else has stopped."""
         if self._committing is not None:
             await asyncio.wait({self._committing})
+        if self._appended:
+            await self._finish_write()
         if len(self._lane):
             self._held += await self._lane.take_all()
         self._held += [batch for batch in self._between if batch not in self._held]
@@ -114,10 +123,7 @@ class Storing:
                 async with asyncio.timeout(0):  # only what has come already
                     self._held.append(self._decode(source, await source.receive()))
         if self._held or self._gaps:
-            try:
-                await self._write()
-            except StoreError as exc:
-                _log.error("last readings could not be stored", problem=str(exc))
+            await self._finish_write()
         if self._recorder is not None:
             self._recorder.close()
 
@@ -126,21 +132,28 @@ class Storing:
         """Whether readings are being stored."""
         return self._link.status
 
+    @property
+    def queue(self) -> QueueState:
+        """How full the durable lane is."""
+        return self._lane.state
+
     def _decode(self, source: Source, deliveries: Sequence[Delivery]) -> _Batch:
         frames = [delivery.frame for delivery in deliveries]
         if self._recorder is not None:
             self._recorder.write(frames)
         blocks, rejected = self._intake.take(frames)
+        self.withheld += len(frames)
         return _Batch(source=source, deliveries=deliveries, blocks=blocks, rejected=rejected)
 
     async def _make_room(self, exc: StoreError) -> bool:
-        """Return whether a full store got room by deleting the oldest chunks that stand in the outbox already."""
+        """Return whether a full store got room by removing the oldest file that is complete in the cloud."""
         if not isinstance(exc, StoreFull):
             return False
         try:
-            return await self._journal.run(self._journal.outbox.reclaim, _RECLAIMED_CHUNKS) > 0
+            kept = await self._journal.keep(keep_ns=self._keep_ns, pressed=True, has_cloud=self._has_cloud)
         except StoreError:
             return False
+        return kept.removed > 0
 
     def record_drops(self, dropped: Counter[SensorId]) -> None:
         """Take a source's counts of given-up frames; they become gap records with the next commit."""
@@ -165,13 +178,21 @@ class Storing:
         """Take what a source knows to be missing; it is stored with the next commit."""
         self._gaps += gaps
 
+    async def _finish_write(self) -> None:
+        try:
+            await self._write()
+        except StoreError as exc:
+            _log.error("last readings could not be stored", problem=str(exc))
+
     async def _write(self) -> None:
         held = self._held
-        blocks = [block for batch in held for block in batch.blocks]
-        rejected = [frame for batch in held for frame in batch.rejected]
+        if not self._appended:
+            await self._journal.append([block for batch in held for block in batch.blocks])
+            self._appended = True
         gaps = list(self._gaps)
-        await self._journal.append(blocks, rejected, gaps)
-        self._held = []
+        await self._journal.note([frame for batch in held for frame in batch.rejected], gaps)
+        self._held, self._appended = [], False
         self._gaps = [gap for gap in self._gaps if gap not in gaps]
         for batch in held:
             batch.source.acknowledge(batch.deliveries)
+            self.withheld -= len(batch.deliveries)

@@ -1,64 +1,115 @@
-"""The gateway's SQLite file: opened with settings that survive a power cut, and with its schema brought up to date.
+"""The gateway's SQLite files: opened with settings that survive a power cut, and with their schema brought up to date.
 
 WAL with synchronous=FULL: with NORMAL, 280 of 300 simulated power cuts lost acknowledged commits, with FULL 0 of 600.
 `max_page_count` keeps a full disk from wedging the WAL: inserts fail cleanly and deletes still work.
 """
 
+import contextlib
 import fcntl
+import os
 import re
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from shared.errors import ConfigError, StoreCorrupt, StoreError, StoreFull
 from shared.ids import Epoch, new_epoch, parse_epoch
 
 _SCHEMA = Path(__file__).parent / "schema"
-_PAGE_BYTES = 4096
+_SEGMENT_VERSION = 1
+PAGE_BYTES = 4096
+# What a new schema needs in a database that has reached its limit.
+_MIGRATION_BYTES = 4 * 1024**2
+# A write-ahead log grows to about 4 MB between two checkpoints; what a long read made larger is given back.
+_LOG_BYTES = 16 * 1024**2
 
 
-def open_database(path: Path, *, max_bytes: int) -> sqlite3.Connection:
-    """Open (or make) the database; the connection may be handed to one other thread.
+class Connect(Protocol):
+    """Opens a SQLite file; another one lets a test stand between SQLite and the disk."""
+
+    def __call__(self, path: str, *, uri: bool = False) -> sqlite3.Connection:  # noqa: D102
+        ...
+
+
+def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
+    """Open a file for use by one thread at a time, whichever that is; transactions are begun and ended by hand."""
+    return sqlite3.connect(path, uri=uri, isolation_level=None, check_same_thread=False)
+
+
+def open_database(path: Path, *, max_bytes: int, connect: Connect = connect) -> sqlite3.Connection:
+    """Open (or make) the gateway's book: batches, gaps, alerts, and the list of the journal's files.
 
     Raises: StoreError when it cannot be opened or its durability settings do not take.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+    with _closed_on_failure(connect, str(path)) as connection:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded where the file is new
+        _durable(connection, path, max_bytes + _MIGRATION_BYTES)
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA max_page_count = {max_bytes // _PAGE_BYTES}")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            raise StoreError(f"{path}: the file system does not allow WAL")
-        if connection.execute("PRAGMA synchronous").fetchone()[0] != 2:
-            raise StoreError(f"{path}: synchronous=FULL did not take")
         _migrate(connection)
-    except sqlite3.Error as exc:
-        raise translated(exc) from exc
+        limit_pages(connection, max_bytes)
     return connection
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
-    """Open the database to read only, also while a gateway writes it.
+def open_segment(path: Path, *, max_bytes: int, connect: Connect = connect) -> sqlite3.Connection:
+    """Open (or make) a file of the journal to write; a new one is in its folder for good when this returns.
+
+    Raises: StoreError as `open_database`, and for a file that another version made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _closed_on_failure(connect, str(path)) as connection:
+        _durable(connection, path, max_bytes)
+        version = _version(connection)
+        if version == 0:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _statements(_SCHEMA / "segment.sql"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_SEGMENT_VERSION}")
+            connection.execute("COMMIT")
+            keep_folder(path.parent)
+        elif version != _SEGMENT_VERSION:
+            raise StoreError(f"{path}: the file has schema {version}, this program writes {_SEGMENT_VERSION}")
+    return connection
+
+
+def open_reader(path: Path, *, connect: Connect = connect) -> sqlite3.Connection:
+    """Open the book to read only, also while a gateway writes it.
 
     Raises: StoreError when it is not there or was made by another version.
     """
     if not path.is_file():
         raise StoreError(f"{path}: no such database; has a gateway run with these settings?")
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    with _closed_on_failure(connect, f"{path.absolute().as_uri()}?mode=ro", uri=True) as connection:
         newest = max(int(file.stem) for file in _SCHEMA.glob("[0-9]*.sql"))
         found = _version(connection)
-    except sqlite3.Error as exc:
-        raise translated(exc) from exc
-    if found != newest:
-        connection.close()
-        raise StoreError(
-            f"{path}: the database has schema {found}, this program reads {newest}: start the gateway once"
-        )
+        if found != newest:
+            raise StoreError(
+                f"{path}: the database has schema {found}, this program reads {newest}: start the gateway once"
+            )
     return connection
+
+
+def limit_pages(connection: sqlite3.Connection, max_bytes: int) -> None:
+    """Let a file grow to `max_bytes` at the most; one that is larger stays as it is."""
+    connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_BYTES)}").fetchone()
+
+
+def file_bytes(connection: sqlite3.Connection) -> int:
+    """Return the size of a connection's file, without its log."""
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    return int(pages) * PAGE_BYTES
+
+
+def keep_folder(folder: Path) -> None:
+    """Make the names in a folder durable: SQLite does it for its logs, not for a new file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as exc:
+        raise StoreError(f"{folder}: {exc.strerror}") from exc
+    finally:
+        os.close(descriptor)
 
 
 def only_gateway(folder: Path) -> BinaryIO:
@@ -85,11 +136,45 @@ def translated(exc: sqlite3.Error) -> StoreError:
 
 
 def epoch(connection: sqlite3.Connection) -> Epoch:
-    """Return the random name given to this database when it was made."""
+    """Return the random name that this database's batches are counted under."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
     if row is None:
         raise StoreCorrupt("meta", 0)
     return parse_epoch(row[0])
+
+
+@contextlib.contextmanager
+def _closed_on_failure(connect: Connect, path: str, *, uri: bool = False) -> Iterator[sqlite3.Connection]:
+    """Open a file for the block, which leaves it open unless it fails. Raises: StoreError for SQLite's errors."""
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = connect(path, uri=uri)
+        yield connection
+    except (sqlite3.Error, StoreError) as exc:
+        if connection is not None:
+            connection.close()
+        if isinstance(exc, sqlite3.Error):
+            raise translated(exc) from exc
+        raise
+
+
+def _durable(connection: sqlite3.Connection, path: Path, max_bytes: int) -> None:
+    """Set what survives a power cut, and see that it took. Raises: StoreError."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    limit_pages(connection, max_bytes)
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}").fetchone()
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        raise StoreError(f"{path}: the file system does not allow WAL")
+    if connection.execute("PRAGMA synchronous").fetchone()[0] != 2:
+        raise StoreError(f"{path}: synchronous=FULL did not take")
+    # After a failed fsync the log may hold, in the system's memory alone, what an earlier run was not told is stored;
+    # it is written anew before anything comes to stand behind it.
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError as exc:
+        if not isinstance(translated(exc), StoreFull):
+            raise
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -98,17 +183,21 @@ def _migrate(connection: sqlite3.Connection) -> None:
         number = int(file.stem)
         if number <= _version(connection):
             continue
-        script = re.sub(r"--.*", "", file.read_text(encoding="utf-8"))
         connection.execute("BEGIN IMMEDIATE")
         if number <= _version(connection):  # another process opened the same database meanwhile
             connection.execute("ROLLBACK")
             continue
-        for statement in filter(str.strip, script.split(";")):
+        for statement in _statements(file):
             connection.execute(statement)
         if number == 1:
             connection.execute("INSERT INTO meta VALUES ('epoch', ?)", (new_epoch(),))
         connection.execute(f"PRAGMA user_version = {number}")
         connection.execute("COMMIT")
+
+
+def _statements(file: Path) -> list[str]:
+    script = re.sub(r"--.*", "", file.read_text(encoding="utf-8"))
+    return [statement for statement in script.split(";") if statement.strip()]
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -1,14 +1,16 @@
 """Readings out of files: into the journal beside live ones, all of a file or nothing, and each file once.
 
-SQLite lets a second process write while the gateway runs: it waits its turn, and a whole file is one short transaction
-of chunks that were encoded before.
+A second process may do it while the gateway runs: what is imported becomes a file of the journal of its own, which the
+gateway takes notice of once the book lists it as ended.
 """
 
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge.store.database import translated
+from edge.store.segments import Segment, Segments
 from shared.chunk_codec import digest, encode_chunk
 from shared.readings import Readings, select
 
@@ -42,28 +44,69 @@ def pack(blocks: Sequence[Readings]) -> Iterator[tuple[int, bytes]]:
 
 
 def store_import(
-    connection: sqlite3.Connection, origin: str, name: str, chunks: Sequence[tuple[int, bytes]], now_ns: int
+    connection: sqlite3.Connection,
+    folder: Path,
+    origin: str,
+    name: str,
+    chunks: Sequence[tuple[int, bytes]],
+    now_ns: int,
+    *,
+    max_bytes: int = 2**40,
 ) -> bool:
-    """Store a file's chunks in one durable transaction; return False, and store nothing, when it stands there already.
+    """Store a file's chunks as one file of the journal; return False, and store nothing, when it stands there already.
 
+    `connection` is the book's, in `folder`; the file counts from the moment the book lists it as ended.
     Raises: StoreError (StoreFull) and then stores nothing.
     """
+    if find_import(connection, origin) is not None:
+        return False
+    segments = Segments(connection, folder)
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        taken = connection.execute(
-            "INSERT INTO import VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (origin, name, now_ns, sum(count for count, _ in chunks)),
-        ).rowcount
-        if taken:
-            connection.executemany(
-                "INSERT INTO chunk (stored_ns, readings, digest, body, source) VALUES (?, ?, ?, ?, 'file')",
-                [(now_ns, count, digest(body), body) for count, body in chunks],
-            )
-        connection.execute("COMMIT")
+        segment, file = segments.begin(now_ns, now_ns, source="file", max_bytes=max_bytes)
+        try:
+            return _put(connection, segments, segment, file, (origin, name, now_ns), chunks)
+        except sqlite3.Error:
+            segments.remove(segment, now_ns)
+            raise
+        finally:
+            file.close()
     except sqlite3.Error as exc:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise translated(exc) from exc
+
+
+def _put(
+    connection: sqlite3.Connection,
+    segments: Segments,
+    segment: Segment,
+    file: sqlite3.Connection,
+    named: tuple[str, str, int],
+    chunks: Sequence[tuple[int, bytes]],
+) -> bool:
+    """Write the chunks, then list file and import together; another process may have been faster."""
+    origin, name, now_ns = named
+    try:
+        file.execute("BEGIN IMMEDIATE")
+        file.executemany(
+            "INSERT INTO chunk (id, stored_ns, readings, digest, body, source) VALUES (?, ?, ?, ?, ?, 'file')",
+            [(segment.first_id + n, now_ns, count, digest(body), body) for n, (count, body) in enumerate(chunks)],
+        )
+        file.execute("COMMIT")
+    except sqlite3.Error:
+        if file.in_transaction:
+            file.execute("ROLLBACK")
+        raise
+    connection.execute("BEGIN IMMEDIATE")
+    taken = connection.execute(
+        "INSERT INTO import VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (origin, name, now_ns, sum(count for count, _ in chunks)),
+    ).rowcount
+    if taken:
+        segments.seal(segment, file, now_ns)
+    connection.execute("COMMIT")
+    if not taken:
+        segments.remove(segment, now_ns)
     return bool(taken)
 
 

@@ -8,28 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeVar
 
+from edge.counters import COMMIT_BOUNDS_S, Timing
 from edge.sensors.base import Rejected
-from edge.store.database import epoch, open_database, translated
+from edge.store.chunks import read_rows
+from edge.store.database import Connect, connect, epoch, file_bytes, limit_pages, open_database, translated
+from edge.store.notes import gaps_after, keep_alert, keep_gaps, keep_rejected, quarantined
 from edge.store.outbox import Outbox
-from edge.store.restamp import ClockStep, restamp
+from edge.store.packing import pack
+from edge.store.restamp import ClockStep, Steps, restamp
+from edge.store.retention import Kept, StoredSession, retire, sessions
+from edge.store.segments import ID_BITS, Segment, Segments
 from edge.store.steps import read_steps, record_step
+from edge.store.tail import SESSION_GAP_NS, Tail
+from edge.store.tallies import TallyBook
 from shared.alerts import Alert
-from shared.chunk_codec import decode_chunk, digest, encode_chunk
 from shared.clock import NS_PER_MS, NS_PER_S, Clock
-from shared.errors import DecodeError
-from shared.ids import Epoch, SensorId
-from shared.log import get_logger
+from shared.errors import StoreError
+from shared.ids import Epoch
 from shared.readings import Gap, Readings
 
-_log = get_logger("store")
-SESSION_GAP_NS = 30 * 60 * NS_PER_S
-"""Training that pauses for longer than this is another session."""
+__all__ = ["SESSION_GAP_NS", "Journal", "JournalCounts"]
 T = TypeVar("T")
 _LATENCIES_KEPT = 512
-_QUARANTINE_BODY_BYTES = 4096
-# By sensor and reason: enough to find out what is wrong, and a neighbour's tags cannot fill the disk.
-_QUARANTINE_KEPT = 1000
-_QUARANTINE_SHOWN = 100
+# What readings leave to gaps, alerts and summaries of a full store.
+_BOOK_SHARE = 0.03
 
 
 @dataclass(slots=True)
@@ -39,24 +41,45 @@ class JournalCounts:
     commits: int = 0
     readings: int = 0
     commit_ms: list[float] = field(default_factory=list)
+    took: Timing = field(default_factory=lambda: Timing(COMMIT_BOUNDS_S))
 
 
 class Journal:
-    """Owner of the database. All its methods hand their work to the one writer thread."""
+    """Owner of the gateway's database. Its methods hand their work to the one writer thread."""
 
-    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
-        self._connection = connection
+    def __init__(self, path: Path, clock: Clock, *, max_bytes: int, connect: Connect = connect) -> None:
+        """Raises: StoreError."""
         self._clock = clock
+        self._max_bytes = max_bytes
+        self._connection = open_database(path, max_bytes=max_bytes, connect=connect)
+        try:
+            self._segments = Segments(self._connection, path.parent, connect)
+            self._segments.tidy()
+            self._tail = Tail(self._segments, clock, max_bytes=max_bytes)
+            self._set_limits()
+        except (sqlite3.Error, StoreError) as exc:
+            self._connection.close()
+            if isinstance(exc, sqlite3.Error):
+                raise translated(exc) from exc
+            raise
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._packer = ThreadPoolExecutor(1, thread_name_prefix="pack")
         self.counts = JournalCounts()
-        self._stored_before = int(connection.execute("SELECT coalesce(sum(readings), 0) FROM chunk").fetchone()[0])
-        self.epoch: Epoch = epoch(connection)
-        self.outbox = Outbox(connection, self.epoch, clock)
+        self.tallies = TallyBook(self._connection)
+        self.outbox = Outbox(self._connection, self._segments, self._tail, epoch(self._connection), clock)
 
     @classmethod
-    def open(cls, path: Path, clock: Clock, *, max_bytes: int) -> Self:
-        """Open the database file."""
-        return cls(open_database(path, max_bytes=max_bytes), clock)
+    def open(cls, path: Path, clock: Clock, *, max_bytes: int, connect: Connect = connect) -> Self:
+        """Open the database; `connect` opens its files.
+
+        Raises: StoreError.
+        """
+        return cls(path, clock, max_bytes=max_bytes, connect=connect)
+
+    @property
+    def epoch(self) -> Epoch:
+        """What batches are counted under."""
+        return self.outbox.epoch
 
     async def run(self, work: Callable[..., T], *args: object) -> T:
         """Run `work` on the writer thread and return what it returns.
@@ -68,39 +91,65 @@ class Journal:
     async def append(
         self, blocks: Sequence[Readings], rejected: Sequence[Rejected] = (), gaps: Sequence[Gap] = ()
     ) -> None:
-        """Store readings, quarantined frames and gaps in one durable transaction."""
-        if blocks or rejected or gaps:
-            await self.run(self._append, blocks, rejected, gaps)
+        """Store readings in one durable transaction, then quarantined frames and gaps in another."""
+        if blocks:
+            await self.run(self._append, blocks)
+        await self.note(rejected, gaps)
+
+    async def note(self, rejected: Sequence[Rejected], gaps: Sequence[Gap]) -> None:
+        """Store quarantined frames and gaps in one durable transaction."""
+        if rejected or gaps:
+            await self.run(self._note, rejected, gaps)
 
     async def store_alert(self, alert: Alert) -> None:
         """Store an alert, or its end."""
-        await self.run(self._store_alert, alert)
+        await self.run(keep_alert, self._connection, alert)
 
     async def end_open_alerts(self, now_ns: int) -> None:
         """End the alerts that an earlier run left open: it cannot be known when they ended."""
         sql = "UPDATE alert SET ended_ns = ? WHERE ended_ns IS NULL"
         await self.run(lambda: self._connection.execute(sql, (now_ns,)))
 
+    async def fill(self, *, backlog: bool) -> int:
+        """Make batches of what is new, or of what an older file still holds; return how many chunks they took.
+
+        The writer thread stays free for readings while they are packed.
+        """
+        plan = await self.run(lambda: self.outbox.plan(backlog=backlog))
+        if plan is None:
+            return 0
+        return await self.run(self.outbox.keep, await self._beside(lambda: pack(plan)))
+
+    async def _beside(self, work: Callable[[], T]) -> T:
+        """Run what only reads on a thread of its own. Raises: StoreError."""
+
+        def translating() -> T:
+            try:
+                return work()
+            except sqlite3.Error as exc:
+                raise translated(exc) from exc
+
+        return await asyncio.get_running_loop().run_in_executor(self._packer, translating)
+
     async def recent(self, limit: int) -> list[Readings]:
         """Return the blocks of the newest `limit` chunks, oldest first."""
-        return await self.run(lambda: [block for _, blocks in self._chunks(self._tail(limit)) for block in blocks])
+        return await self.run(self._recent, limit)
 
     async def chunks_after(self, position: int, limit: int) -> list[tuple[int, list[Readings]]]:
-        """Return up to `limit` chunks after `position` with their ids."""
-        return await self.run(lambda: list(self._chunks(position, limit)))
+        """Return up to `limit` live chunks after `position` with their ids; a damaged one comes without blocks.
+
+        The last commits are merged before: an id that was returned stays one.
+        """
+        plan = await self.run(self._plan_reading, position)
+        return await self._beside(lambda: list(_read(plan, position, limit)))
 
     async def totals(self) -> dict[str, int]:
-        """Return readings stored, database bytes and what waits in the outbox."""
+        """Return readings stored, also those removed since, and the bytes that the store takes."""
         return await self.run(self._totals)
 
     async def quarantined(self) -> list[tuple[str, str, int, int]]:
         """Return (sensor, reason, count, last_ns) of quarantined frames, newest first; the oldest are summed up."""
-        sql = "SELECT sensor, reason, count, last_ns FROM quarantine_count ORDER BY last_ns DESC"
-        rows = await self.run(lambda: self._connection.execute(sql).fetchall())
-        shown, others = rows[:_QUARANTINE_SHOWN], rows[_QUARANTINE_SHOWN:]
-        if others:
-            shown.append((f"{len(others)} others", "various", sum(row[2] for row in others), others[0][3]))
-        return shown
+        return await self.run(quarantined, self._connection)
 
     async def gaps(self) -> list[tuple[str, str, int, int]]:
         """Return (stream, reason, count, last_ns) of recorded gaps, and of what the cloud would not take."""
@@ -111,18 +160,17 @@ class Journal:
         )
         return await self.run(lambda: self._connection.execute(sql).fetchall())
 
+    async def gaps_after(self, position: int) -> tuple[list[Gap], int]:
+        """Return the gaps recorded after row `position`, and the last row's number."""
+        return await self.run(gaps_after, self._connection, position)
+
     async def newest_ns(self) -> int:
         """Return when the newest chunk was stored by the wall clock, 0 before the first."""
-        sql = "SELECT coalesce(max(stored_ns), 0) FROM chunk"
-        return int(await self.run(lambda: self._connection.execute(sql).fetchone()[0]))
+        return await self.run(lambda: self._tail.newest_ns)
 
     async def set_clock(self, step: ClockStep) -> int:
         """Note that the machine's clock was set; return how many readings had gone into batches with the old time."""
-        return await self.run(record_step, self._connection, step)
-
-    async def gaps_after(self, position: int) -> tuple[list[Gap], int]:
-        """Return the gaps recorded after row `position`, and the last row's number."""
-        return await self.run(self._gaps_after, position)
+        return await self.run(self._set_clock, step)
 
     async def session(self, now_ns: int, gap_ns: int) -> tuple[int, int]:
         """Return the first chunk and the start of the session that goes on now.
@@ -131,8 +179,21 @@ class Journal:
         """
         return await self.run(self._session, now_ns, gap_ns)
 
+    async def sessions(self) -> list[StoredSession]:
+        """Return the live sessions, newest first, and whether each is complete in the cloud."""
+        return await self.run(lambda: sessions(self._connection, self._segments, self._tail))
+
+    async def keep(self, *, keep_ns: int, pressed: bool, has_cloud: bool) -> Kept:
+        """Remove files that are complete in the cloud and older than `keep_ns`, or the oldest of them when `pressed`.
+
+        Without a cloud only age counts, and a gap says what went.
+        """
+        return await self.run(lambda: self._keep(keep_ns=keep_ns, pressed=pressed, has_cloud=has_cloud))
+
     def close(self) -> None:
-        """Finish what is queued and close the file."""
+        """Finish what is queued and close the files."""
+        self._packer.shutdown(wait=True)
+        self._writer.submit(self._tail.close)
         self._writer.shutdown(wait=True)
         self._connection.close()
 
@@ -140,121 +201,121 @@ class Journal:
         try:
             return work(*args)
         except sqlite3.Error as exc:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            for connection in (self._connection, self._tail.connection):
+                if connection is not None and connection.in_transaction:
+                    connection.execute("ROLLBACK")
             raise translated(exc) from exc
 
-    def _append(self, blocks: Sequence[Readings], rejected: Sequence[Rejected], gaps: Sequence[Gap]) -> None:
+    def _append(self, blocks: Sequence[Readings]) -> None:
         started_ns = self._clock.mono_ns()
-        connection = self._connection
-        body = encode_chunk(blocks) if blocks else b""
-        connection.execute("BEGIN IMMEDIATE")
-        readings = sum(map(len, blocks))
-        if blocks:
-            connection.execute(
-                "INSERT INTO chunk (stored_ns, readings, digest, body, boot, mono_ns) VALUES (?, ?, ?, ?, ?, ?)",
-                (self._clock.utc_ns(), readings, digest(body), body, self._clock.boot_id, self._clock.mono_ns()),
-            )
-        self._quarantine(rejected)
-        connection.executemany(
-            "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) VALUES (?, ?, ?, ?, ?, ?)",
-            [(g.sensor, g.stream, g.from_ns, g.to_ns, g.count, g.reason) for g in gaps],
-        )
-        connection.execute("COMMIT")
-        self.counts.commits += 1
-        self.counts.readings += readings
-        self.counts.commit_ms.append((self._clock.mono_ns() - started_ns) / NS_PER_MS)
-        del self.counts.commit_ms[:-_LATENCIES_KEPT]
+        before = self._tail.segment
+        self._tail.append(blocks)
+        if self._tail.segment is not before:
+            self._set_limits()
+        self._counted(started_ns, sum(map(len, blocks)))
 
-    def _quarantine(self, rejected: Sequence[Rejected]) -> None:
-        """Count frames by sensor and reason, and keep the bytes of the first of each."""
-        for frame, reason in ((r.frame, r.reason) for r in rejected):
-            self._connection.execute(
-                "INSERT INTO quarantine_count VALUES (?, ?, 1, ?) "
-                "ON CONFLICT (sensor, reason) DO UPDATE SET count = count + 1, last_ns = excluded.last_ns",
-                (frame.sensor, reason, frame.received.utc_ns),
-            )
-            (count,) = self._connection.execute(
-                "SELECT count FROM quarantine_count WHERE sensor = ? AND reason = ?", (frame.sensor, reason)
-            ).fetchone()
-            if count <= _QUARANTINE_KEPT:
-                self._connection.execute(
-                    "INSERT INTO quarantine (received_ns, sensor, channel, reason, body) VALUES (?, ?, ?, ?, ?)",
-                    (frame.received.utc_ns, frame.sensor, frame.channel, reason, frame.body[:_QUARANTINE_BODY_BYTES]),
-                )
+    def _note(self, rejected: Sequence[Rejected], gaps: Sequence[Gap]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        keep_rejected(self._connection, rejected)
+        keep_gaps(self._connection, gaps)
+        self._connection.execute("COMMIT")
 
-    def _store_alert(self, alert: Alert) -> None:
-        self._connection.execute(
-            "INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET ended_ns = excluded.ended_ns",
-            (
-                alert.alert,
-                alert.athlete,
-                alert.rule,
-                alert.severity.value,
-                alert.cause,
-                alert.why,
-                alert.started_ns,
-                alert.ended_ns,
-            ),
-        )
+    def _counted(self, started_ns: int, readings: int) -> None:
+        counts = self.counts
+        counts.commits += 1
+        counts.readings += readings
+        spent_ns = self._clock.mono_ns() - started_ns
+        counts.took.add(spent_ns / NS_PER_S)
+        counts.commit_ms.append(spent_ns / NS_PER_MS)
+        del counts.commit_ms[:-_LATENCIES_KEPT]
 
-    def _gaps_after(self, position: int) -> tuple[list[Gap], int]:
-        rows = self._connection.execute(
-            "SELECT id, sensor, stream, from_ns, to_ns, count, reason FROM gap WHERE id > ? ORDER BY id", (position,)
-        ).fetchall()
-        gaps = [
-            Gap(
-                sensor=None if sensor is None else SensorId(sensor),
-                stream=stream,
-                from_ns=from_ns,
-                to_ns=to_ns,
-                count=count,
-                reason=reason,
-            )
-            for _, sensor, stream, from_ns, to_ns, count, reason in rows
-        ]
-        return gaps, rows[-1][0] if rows else position
+    def _live(self) -> list[Segment]:
+        return [segment for segment in self._segments.kept() if segment.source == "live"]
+
+    def _recent(self, limit: int) -> list[Readings]:
+        live = self._live()
+        if not live:
+            return []
+        connection = self._segments.read(live[-1])
+        if connection is None:
+            return []
+        tail = " UNION ALL SELECT id FROM tail" if live[-1].file else ""
+        sql = f"SELECT min(id) FROM (SELECT id FROM chunk{tail} ORDER BY id DESC LIMIT ?)"  # noqa: S608  fixed words
+        try:
+            (first,) = connection.execute(sql, (limit,)).fetchone()
+            rows = list(read_rows(connection, first - 1, limit)) if first else []
+        finally:
+            connection.close()
+        return [block for row in rows if row.source == "live" for block in row.blocks or ()]
+
+    def _plan_reading(self, position: int) -> "_Reading":
+        self._tail.merge()
+        live = [segment for segment in self._live() if segment.number >= position >> ID_BITS]
+        return _Reading(self._segments, live, read_steps(self._connection))
 
     def _session(self, now_ns: int, gap_ns: int) -> tuple[int, int]:
-        later_ns, first = now_ns, 0
-        live = "SELECT id, stored_ns FROM chunk WHERE source = 'live' ORDER BY id DESC"
-        for row, stored_ns in self._connection.execute(live):
-            if later_ns - stored_ns > gap_ns:
-                break
-            first, later_ns = row, stored_ns
-        if first:
-            return first, later_ns
-        newest = self._connection.execute("SELECT coalesce(max(id), 0) FROM chunk").fetchone()[0]
-        return int(newest) + 1, now_ns
+        live = self._live()
+        newest = live[-1] if live else None
+        if newest is None or now_ns - self._tail.newest_ns > gap_ns or not newest.file:
+            number = newest.number + 1 if newest else 1
+            return (number << ID_BITS) + 1, now_ns
+        same = [segment for segment in live if segment.session_ns == newest.session_ns]
+        return same[0].first_id, newest.session_ns
 
-    def _tail(self, limit: int) -> int:
-        sql = "SELECT coalesce(min(id), 1) FROM (SELECT id FROM chunk WHERE source = 'live' ORDER BY id DESC LIMIT ?)"
-        return int(self._connection.execute(sql, (limit,)).fetchone()[0]) - 1
-
-    def _chunks(self, position: int, limit: int = 1_000_000_000) -> Iterator[tuple[int, list[Readings]]]:
-        return read_chunks(self._connection, position, limit)
+    def _set_clock(self, step: ClockStep) -> int:
+        self._tail.merge()
+        gone = record_step(self._connection, self._segments, self._tail, step)
+        self._tail.moved()
+        return gone
 
     def _totals(self) -> dict[str, int]:
-        one = self._connection.execute
-        pages = one("PRAGMA page_count").fetchone()[0] * one("PRAGMA page_size").fetchone()[0]
-        return {"readings": self._stored_before + self.counts.readings, "database_bytes": pages}
+        (sealed,) = self._connection.execute(
+            "SELECT coalesce(sum(readings), 0) FROM segment WHERE sealed_ns IS NOT NULL"
+        ).fetchone()
+        size_bytes = file_bytes(self._connection) + sum(self._segments.sizes().values())
+        return {"readings": int(sealed) + self._tail.readings, "database_bytes": size_bytes}
+
+    def _keep(self, *, keep_ns: int, pressed: bool, has_cloud: bool) -> Kept:
+        kept = retire(
+            self._connection,
+            self._segments,
+            now_ns=self._clock.utc_ns(),
+            keep_ns=keep_ns,
+            pressed=pressed,
+            has_cloud=has_cloud,
+        )
+        self._connection.execute("PRAGMA incremental_vacuum(2000)").fetchall()
+        self._set_limits()
+        return kept
+
+    def _set_limits(self) -> None:
+        """Share what the store may take among its files."""
+        sizes = self._segments.sizes()
+        own = sizes.pop(self._tail.segment.number, 0) if self._tail.segment is not None else 0
+        others, book = sum(sizes.values()), file_bytes(self._connection)
+        self._tail.limit(int(self._max_bytes * (1 - _BOOK_SHARE)) - others - book)
+        limit_pages(self._connection, self._max_bytes - others - own)
 
 
-def read_chunks(
-    connection: sqlite3.Connection, position: int, limit: int, *, imported: bool = False
-) -> Iterator[tuple[int, list[Readings]]]:
-    """Yield chunks after `position` with their ids, each checked against its digest; imported files only if asked for.
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Which files to read, and what is known of the clock that stamped them."""
 
-    A damaged chunk comes without blocks: the outbox records it as a gap, and what follows it is still good.
-    """
-    steps = read_steps(connection)
-    sql = "SELECT id, digest, body FROM chunk WHERE id > ? AND (source = 'live' OR ?) ORDER BY id LIMIT ?"
-    for row, stored, body in connection.execute(sql, (position, imported, limit)):
+    segments: Segments
+    files: list[Segment]
+    steps: Steps
+
+
+def _read(plan: _Reading, position: int, limit: int) -> Iterator[tuple[int, list[Readings]]]:
+    """Yield up to `limit` live chunks after `position`."""
+    for segment in plan.files:
+        connection = plan.segments.read(segment) if limit > 0 else None
+        if connection is None:
+            continue
         try:
-            blocks = decode_chunk(body) if digest(body) == stored else None
-        except DecodeError:
-            blocks = None
-        if blocks is None:
-            _log.error("stored bytes are damaged", chunk=row)
-        yield row, [restamp(block, steps) for block in blocks or []]
+            for row in read_rows(connection, position, limit, tail=False):
+                if row.source == "live":
+                    yield row.id, [restamp(block, plan.steps) for block in row.blocks or []]
+                    limit -= 1
+        finally:
+            connection.close()

@@ -1,28 +1,33 @@
 """The outbox: journal chunks become batches whose exact bytes are kept before the first attempt to send them.
 
-A receipt frees the bytes, not the row. Encoding again would not give the same bytes, so nothing is encoded twice.
-All functions run on the journal's writer thread.
+A receipt frees the bytes, not the row. Encoding again would not give the same bytes, so nothing is encoded twice. No
+more is made ready than the uplink needs for a while: what waits longer waits in the journal, once. `plan` and `keep`
+run on the journal's writer thread, `pack` on any.
 """
 
 import sqlite3
-from collections import defaultdict
 from dataclasses import dataclass
 
 import msgspec
 
-from edge.store.restamp import restamp
+from edge.store.packing import Packed, Plan, pack
+from edge.store.segments import Segments
 from edge.store.steps import read_steps
+from edge.store.tail import Tail
+from edge.store.tallies import keep_tallies
 from shared.batch import BatchHeader, Lane, SessionSummary, sha256_hex
-from shared.chunk_codec import decode_chunk, digest
 from shared.clock import Clock
-from shared.errors import DecodeError
-from shared.ids import Epoch
+from shared.ids import Epoch, new_epoch
+from shared.log import get_logger
 from shared.parquet_codec import SCHEMA_VERSION, decode_parquet, encode_parquet
 from shared.readings import Readings, select
 
-_CURSOR = "outbox"
-# Bounds one batch far below the cloud's 4 MiB: about a minute of 60 athletes at 25 Hz.
-_MAX_READINGS = 200_000
+_log = get_logger("store")
+# What waits in batches at the most, and what of that an older session may take.
+_WINDOW_BYTES = 48 * 1024**2
+_BACKLOG_BYTES = 32 * 1024**2
+# A live file with more than this to send is ended, so that what comes now need not wait behind it.
+_FRESH_READINGS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,75 +36,104 @@ class Pending:
 
     header: BatchHeader
     body: bytes
+    is_fresh: bool = False
+    """Whether it is a summary or tells of now; the others wait for these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What waits for a receipt, and what was refused for good."""
+    """What waits for a receipt, and what was refused for good; `readings` are those that stand in no batch yet."""
 
     batches: int
     size_bytes: int
+    readings: int
     oldest_ns: int | None
     sent: int
     refused: int
 
 
 class Outbox:
-    """Batches of one database epoch."""
+    """Batches of one database; `epoch` is what their numbers count within."""
 
-    def __init__(self, connection: sqlite3.Connection, epoch: Epoch, clock: Clock) -> None:
-        self._connection = connection
-        self._epoch = epoch
+    def __init__(self, book: sqlite3.Connection, segments: Segments, tail: Tail, epoch: Epoch, clock: Clock) -> None:
+        self._book = book
+        self._segments = segments
+        self._tail = tail
+        self.epoch = epoch
         self._clock = clock
+        self._sent, self._refused = self._count_receipts()
 
     def fill(self) -> int:
-        """Make batches, one per stream, of the journal's next chunks; return how many chunks were taken.
+        """Make batches, one per stream, of the journal's next chunks; return how many chunks were taken."""
+        plan = self.plan(backlog=False) or self.plan(backlog=True)
+        return self.keep(pack(plan)) if plan is not None else 0
 
-        A chunk that does not match its digest is recorded as a gap and left out.
+    def plan(self, *, backlog: bool) -> Plan | None:
+        """Return what to make batches of next: of the live file, or of the oldest that has something left.
+
+        None when there is nothing, or enough is waiting.
         """
-        position = self._position()
-        rows = self._connection.execute(
-            "SELECT id, stored_ns, readings, digest, body FROM chunk WHERE id > ? ORDER BY id", (position,)
+        waiting = self._waiting_bytes()
+        if waiting >= (_BACKLOG_BYTES if backlog else _WINDOW_BYTES):
+            return None
+        live = self._tail.segment
+        if not backlog:
+            if live is None:
+                return None
+            self._tail.merge()
+            filled = self._segments.get(live.number).filled
+            if self._tail.last <= max(filled, live.first_id - 1):
+                return None
+            if waiting and self._unfilled_live() > _FRESH_READINGS:
+                self._tail.seal(goes_on=True)
+            return self._plan_of(live.number, self._tail.last or filled)
+        for segment in self._segments.kept():
+            if segment.sealed_ns is not None and segment.filled < segment.last:
+                return self._plan_of(segment.number, segment.last)
+        return None
+
+    def keep(self, packed: Packed) -> int:
+        """Store batches and how far they reach, in one transaction; return how many chunks they hold."""
+        plan = packed.plan
+        if self._segments.get(plan.segment).filled != plan.filled:
+            return 0  # another fill was faster
+        book = self._book
+        book.execute("BEGIN IMMEDIATE")
+        for content, body, count in packed.bodies:
+            self._insert(Lane.RAW, content, body, count, segment=plan.segment)
+        book.executemany(
+            "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) "
+            "VALUES (NULL, 'all', ?, ?, ?, 'stored bytes were damaged')",
+            packed.damaged,
         )
-        steps = read_steps(self._connection)
-        by_stream: dict[str, list[Readings]] = defaultdict(list)
-        damaged: list[tuple[int, int, int]] = []
-        taken = readings = 0
-        last = position
-        for row, stored_ns, count, stored, body in rows:
-            if readings + count > _MAX_READINGS and taken:
-                break
-            try:
-                blocks = decode_chunk(body) if digest(body) == stored else None
-            except DecodeError:
-                blocks = None
-            if blocks is None:
-                damaged.append((stored_ns, stored_ns, count))
-            for block in blocks or ():
-                by_stream[block.stream].append(restamp(block, steps))
-            taken, readings, last = taken + 1, readings + count, row
-        if taken:
-            bodies = [(name, encode_parquet(blocks), sum(map(len, blocks))) for name, blocks in by_stream.items()]
-            self._store(bodies, damaged, last)
-        return taken
+        keep_tallies(book, plan.segment, packed.tallies)
+        book.execute("UPDATE segment SET filled = ? WHERE number = ?", (packed.reached, plan.segment))
+        book.execute("COMMIT")
+        return packed.chunks
 
     def add_summary(self, summary: SessionSummary) -> None:
         """Add a summary batch; it is sent before any raw one."""
-        body = msgspec.json.encode(summary)
-        self._insert(Lane.SUMMARY, "summary", body, len(summary.metrics))
+        self._insert(Lane.SUMMARY, "summary", msgspec.json.encode(summary), len(summary.metrics), segment=None)
 
-    def next_pending(self, gateway: str) -> Pending | None:
-        """Return the next batch to send: summaries first, then by sequence number."""
-        row = self._connection.execute(
-            "SELECT seq, lane, content, sha256, count, schema, body FROM batch WHERE receipt IS NULL "
-            "ORDER BY lane = 'summary' DESC, seq LIMIT 1"
+    def next_pending(self, gateway: str, *, fresh_ns: int | None = None, skip: int = 0) -> Pending | None:
+        """Return the next batch to send: summaries first, then the live file's since `fresh_ns`, then the others.
+
+        Within each the oldest goes first; `skip` passes over as many, which are on their way already.
+        """
+        live = self._tail.segment
+        row = self._book.execute(
+            # The inner query sorts without reading any body.
+            "SELECT epoch, seq, lane, content, sha256, count, schema, body, fresh FROM batch JOIN ("
+            "SELECT id, lane = 'summary' OR (created_ns >= ? AND segment IS ?) AS fresh FROM batch "
+            "WHERE receipt IS NULL ORDER BY lane = 'summary' DESC, fresh DESC, id LIMIT 1 OFFSET ?) USING (id)",
+            (2**62 if fresh_ns is None else fresh_ns, live.number if live is not None else -1, skip),
         ).fetchone()
         if row is None:
             return None
-        seq, lane, content, sha256, count, schema, body = row
+        epoch, seq, lane, content, sha256, count, schema, body, is_fresh = row
         header = BatchHeader(
             gateway=gateway,
-            epoch=self._epoch,
+            epoch=epoch,
             seq=seq,
             lane=Lane(lane),
             content=content,
@@ -107,94 +141,159 @@ class Outbox:
             count=count,
             schema=schema,
         )
-        return Pending(header=header, body=body)
+        return Pending(header=header, body=body, is_fresh=bool(is_fresh))
 
-    def record_receipt(self, seq: int, status: str) -> None:
+    def record_receipt(self, epoch: str, seq: int, status: str) -> None:
         """Note what became of a batch; the bytes are let go only when the cloud has them."""
-        keep = status not in ("stored", "duplicate")
-        self._connection.execute(
-            "UPDATE batch SET receipt = ?, receipt_ns = ?, body = CASE WHEN ? THEN body END WHERE seq = ?",
-            (status, self._clock.utc_ns(), keep, seq),
+        done = status in ("stored", "duplicate")
+        noted = self._book.execute(
+            "UPDATE batch SET receipt = ?, receipt_ns = ?, body = CASE WHEN ? THEN NULL ELSE body END "
+            "WHERE epoch = ? AND seq = ? AND receipt IS NULL",
+            (status, self._clock.utc_ns(), done, epoch, seq),
         )
+        self._sent += noted.rowcount * done
+        self._refused += noted.rowcount * (not done)
 
     def split(self, batch: Pending) -> int:
         """Replace a batch that is too large by two halves, and return how many parts it made.
 
         One reading, or a summary, cannot be cut: it is set aside with its bytes.
         """
-        seq, header = batch.header.seq, batch.header
+        header = batch.header
         blocks = decode_parquet(batch.body) if header.content != "summary" else []
         halves = _halves(blocks)
         if not halves:
-            self.record_receipt(seq, "too large")
+            self.record_receipt(header.epoch, header.seq, "too large")
             return 1
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._book.execute("BEGIN IMMEDIATE")
+        (segment,) = self._book.execute(
+            "SELECT segment FROM batch WHERE epoch = ? AND seq = ?", (header.epoch, header.seq)
+        ).fetchone()
         for half in halves:
-            self._insert(header.lane, header.content, encode_parquet(half), sum(map(len, half)))
-        self._connection.execute(
-            "UPDATE batch SET receipt = 'split', receipt_ns = ?, body = NULL WHERE seq = ?", (self._clock.utc_ns(), seq)
+            self._insert(header.lane, header.content, encode_parquet(half), sum(map(len, half)), segment=segment)
+        self._book.execute(
+            "UPDATE batch SET receipt = 'split', receipt_ns = ?, body = NULL WHERE epoch = ? AND seq = ?",
+            (self._clock.utc_ns(), header.epoch, header.seq),
         )
-        self._connection.execute("COMMIT")
+        self._book.execute("COMMIT")
         return len(halves)
 
-    def reclaim(self, chunks: int) -> int:
-        """Delete up to `chunks` of the oldest chunks whose readings stand in batches already; return how many went.
+    def refill(self, stream: str, from_ns: int, to_ns: int) -> int:
+        """Put readings of a stream in [from_ns, to_ns) into new batches again; return how many readings.
 
-        Nothing unsent is lost: a batch keeps its own bytes until the receipt.
+        Only what was in batches before; the cloud takes out what it has twice.
         """
-        deleted = self._connection.execute(
-            "DELETE FROM chunk WHERE id IN (SELECT id FROM chunk WHERE id <= ? ORDER BY id LIMIT ?)",
-            (self._position(), chunks),
+        count = 0
+        for segment in self._segments.kept():
+            if segment.begun_ns > to_ns and segment.source != "file":
+                continue
+            after = segment.first_id - 1 if segment.file else 0
+            while after < segment.filled:
+                plan = self._plan_of(segment.number, segment.filled, after=after)
+                packed = pack(plan, only=(stream, from_ns, to_ns))
+                self._book.execute("BEGIN IMMEDIATE")
+                for content, body, readings in packed.bodies:
+                    self._insert(Lane.RAW, content, body, readings, segment=segment.number)
+                    count += readings
+                self._book.execute("COMMIT")
+                after = packed.reached
+        return count
+
+    def renew_epoch(self, why: str) -> Epoch:
+        """Count from 0 under a new random name; what has no receipt, or one of conflict, is sent under it unchanged.
+
+        For a database that is not the only one with its name any more: a restored backup, a copied card.
+        """
+        fresh = new_epoch()
+        self._book.execute("BEGIN IMMEDIATE")
+        rows = self._book.execute(
+            "SELECT id FROM batch WHERE receipt IS NULL OR (receipt = 'conflict' AND body IS NOT NULL) ORDER BY id"
+        ).fetchall()
+        self._book.executemany(
+            "UPDATE batch SET epoch = ?, seq = ?, receipt = NULL, receipt_ns = NULL WHERE id = ?",
+            [(fresh, seq, row_id) for seq, (row_id,) in enumerate(rows)],
         )
-        return deleted.rowcount
+        self._book.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (fresh,))
+        self._book.execute("COMMIT")
+        _log.warning("batches are counted under a new epoch", why=why, moved=len(rows), before=self.epoch, now=fresh)
+        self.epoch = fresh
+        self._sent, self._refused = self._count_receipts()
+        return fresh
+
+    def highest_seq(self) -> int:
+        """Return the highest number given in this epoch, -1 before the first."""
+        sql = "SELECT coalesce(max(seq), -1) FROM batch WHERE epoch = ?"
+        return int(self._book.execute(sql, (self.epoch,)).fetchone()[0])
 
     def backlog(self) -> Backlog:
         """Return what waits."""
-        batches, size_bytes, oldest_ns = self._connection.execute(
+        batches, size_bytes, oldest_ns = self._book.execute(
             "SELECT count(*), coalesce(sum(length(body)), 0), min(created_ns) FROM batch WHERE receipt IS NULL"
         ).fetchone()
-        unsent_ns = self._connection.execute(
-            "SELECT stored_ns FROM chunk WHERE id > ? ORDER BY id LIMIT 1", (self._position(),)
-        ).fetchone()
-        times = [ns for ns in (oldest_ns, unsent_ns[0] if unsent_ns else None) if ns is not None]
-        sent, refused = self._connection.execute(
-            "SELECT coalesce(sum(receipt IN ('stored', 'duplicate')), 0), "
-            "coalesce(sum(receipt NOT IN ('stored', 'duplicate', 'split')), 0) FROM batch WHERE receipt IS NOT NULL"
-        ).fetchone()
+        readings = self._unfilled_live()
+        times = [oldest_ns] if oldest_ns is not None else []
+        for segment in self._segments.kept():
+            live = self._tail.segment is not None and segment.number == self._tail.segment.number
+            if live and readings:
+                times.append(self._tail.newest_ns if segment.filled else segment.begun_ns)
+            elif not live and segment.filled < segment.last:
+                readings += segment.readings if segment.filled < segment.first_id else 0
+                times.append(segment.begun_ns)
         return Backlog(
             batches=batches,
             size_bytes=size_bytes,
+            readings=readings,
             oldest_ns=min(times) if times else None,
-            sent=sent,
-            refused=refused,
+            sent=self._sent,
+            refused=self._refused,
         )
 
-    def _position(self) -> int:
-        row = self._connection.execute("SELECT position FROM cursor WHERE name = ?", (_CURSOR,)).fetchone()
-        return int(row[0]) if row else 0
+    def _plan_of(self, number: int, last: int, *, after: int | None = None) -> Plan:
+        segment = self._segments.get(number)
+        return Plan(
+            path=self._segments.path(segment),
+            segment=number,
+            filled=segment.filled,
+            after=max(segment.filled, segment.first_id - 1 if segment.file else 0) if after is None else after,
+            last=last,
+            readings=segment.readings,
+            steps=read_steps(self._book),
+            time_ns=segment.begun_ns,
+            connect=self._segments.connect,
+        )
 
-    def _store(self, bodies: list[tuple[str, bytes, int]], damaged: list[tuple[int, int, int]], last: int) -> None:
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        for content, body, count in bodies:
-            self._insert(Lane.RAW, content, body, count)
-        connection.executemany(
-            "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) "
-            "VALUES (NULL, 'all', ?, ?, ?, 'stored bytes were damaged')",
-            damaged,
+    def _unfilled_live(self) -> int:
+        """Return the readings of the live file that stand in no batch yet."""
+        tail = self._tail
+        if tail.segment is None or tail.connection is None:
+            return 0
+        (filled,) = self._book.execute("SELECT filled FROM segment WHERE number = ?", (tail.segment.number,)).fetchone()
+        sql = (
+            "SELECT (SELECT coalesce(sum(readings), 0) FROM chunk WHERE id > ?1) "
+            "+ (SELECT coalesce(sum(readings), 0) FROM tail WHERE id > ?1)"
         )
-        connection.execute(
-            "INSERT INTO cursor VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET position = excluded.position",
-            (_CURSOR, last),
-        )
-        connection.execute("COMMIT")
+        return int(tail.connection.execute(sql, (filled,)).fetchone()[0])
 
-    def _insert(self, lane: Lane, content: str, body: bytes, count: int) -> None:
-        self._connection.execute(
-            "INSERT INTO batch (seq, lane, content, sha256, count, schema, created_ns, body) "
-            "VALUES ((SELECT coalesce(max(seq), -1) + 1 FROM batch), ?, ?, ?, ?, ?, ?, ?)",
-            (lane.value, content, sha256_hex(body), count, SCHEMA_VERSION, self._clock.utc_ns(), body),
-        )
+    def _waiting_bytes(self) -> int:
+        sql = "SELECT coalesce(sum(length(body)), 0) FROM batch WHERE receipt IS NULL AND lane = 'raw'"
+        return int(self._book.execute(sql).fetchone()[0])
+
+    def _count_receipts(self) -> tuple[int, int]:
+        sent, refused = self._book.execute(
+            "SELECT coalesce(sum(receipt IN ('stored', 'duplicate')), 0), "
+            "coalesce(sum(receipt NOT IN ('stored', 'duplicate', 'split')), 0) FROM batch WHERE receipt IS NOT NULL"
+        ).fetchone()
+        return int(sent), int(refused)
+
+    def _insert(self, lane: Lane, content: str, body: bytes, count: int, *, segment: int | None) -> None:
+        self._book.execute(
+            "INSERT INTO batch (epoch, seq, segment, lane, content, sha256, count, schema, created_ns, body) "
+            "VALUES (?1, (SELECT coalesce(max(seq), -1) + 1 FROM batch WHERE epoch = ?1), ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.epoch, segment, lane.value, content, sha256_hex(body), count, SCHEMA_VERSION,
+                self._clock.utc_ns(), body,
+            ),
+        )  # fmt: skip
 
 
 def _halves(blocks: list[Readings]) -> list[list[Readings]]:

@@ -9,20 +9,25 @@ from typing import Self
 
 import numpy as np
 
+from edge.store.chunks import Row, read_rows
 from edge.store.database import open_reader, translated
-from edge.store.journal import read_chunks
+from edge.store.restamp import restamp
+from edge.store.segments import ID_BITS, Segment, has_tail, open_to_read, read_segments
+from edge.store.steps import read_steps
 from shared.ids import AthleteId
 from shared.readings import Readings, select
 
 # Read in steps: one long read would keep the gateway's write-ahead log from being folded back.
-_STEP_CHUNKS = 500
+_STEP_CHUNKS = 100
 
 
 class JournalReader:
-    """A read-only connection for as long as the `with` lasts."""
+    """Reads for as long as the `with` lasts."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = open_reader(path)
+        """Raises: StoreError where there is no database, or one of another version."""
+        self._path = path
+        self._book = open_reader(path)
 
     def __enter__(self) -> Self:
         return self
@@ -30,30 +35,31 @@ class JournalReader:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        self._book.close()
 
-    def chunks(self) -> int:
-        """Return the number of the newest chunk, 0 where nothing is stored."""
-        return self._number("SELECT coalesce(max(id), 0) FROM chunk")
+    def chunks(self, first: int = 0) -> int:
+        """Return how many chunks there are from number `first` on."""
+        count = 0
+        for segment, connection in self._files(first, imported=True):
+            tables = ("chunk", "tail") if segment.file else ("chunk",)
+            for table in tables:
+                sql = f"SELECT count(*) FROM {table} WHERE id >= ?"  # noqa: S608  fixed words
+                count += int(self._one(connection, sql, first))
+        return count
 
     def latest_session(self, gap_ns: int) -> int | None:
         """Return the first chunk of the latest live session, which no pause of more than `gap_ns` interrupts."""
-        first: int | None = None
-        later_ns = 0
-        sql = "SELECT id, stored_ns FROM chunk WHERE source = 'live' ORDER BY id DESC"
-        try:
-            for row, stored_ns in self._connection.execute(sql):
-                if first is not None and later_ns - stored_ns > gap_ns:
-                    break
-                first, later_ns = row, stored_ns
-        except sqlite3.Error as exc:
-            raise translated(exc) from exc
-        return first
+        live = [segment for segment in self._segments() if segment.source == "live"]
+        if not live:
+            return None
+        if live[-1].file:
+            return next(s for s in live if s.session_ns == live[-1].session_ns).first_id
+        return self._walk_back(gap_ns)
 
     def blocks(
         self,
         *,
-        first: int = 1,
+        first: int = 0,
         from_ns: int | None = None,
         to_ns: int | None = None,
         athletes: AbstractSet[AthleteId] = frozenset(),
@@ -62,29 +68,81 @@ class JournalReader:
         """Yield, chunk by chunk from number `first` on, its number and its readings in [from_ns, to_ns).
 
         `athletes` are the ones asked for, all when there are none; `imported` includes readings out of files. What is
-        stored after the first step is left out.
+        stored after a file was begun to be read is left out.
         Raises: StoreError.
         """
-        position, newest = first - 1, self.chunks()
-        while position < newest:
-            try:
-                chunks = list(read_chunks(self._connection, position, _STEP_CHUNKS, imported=imported))
-            except sqlite3.Error as exc:
-                raise translated(exc) from exc
-            if not chunks:
-                return
-            for row, blocks in chunks:
-                if row > newest:
-                    return
+        steps = read_steps(self._book)
+        for segment, connection in self._files(first, imported=imported):
+            position = max(first, segment.first_id if segment.file else 0) - 1
+            for row in self._rows(connection, position):
+                if row.source != "live" and not imported:
+                    continue
+                blocks = [restamp(block, steps) for block in row.blocks or ()]
                 wanted = [block for block in blocks if not athletes or block.athlete in athletes]
-                yield row, [part for block in wanted if len(part := _between(block, from_ns, to_ns))]
-            position = chunks[-1][0]
+                yield row.id, [part for block in wanted if len(part := _between(block, from_ns, to_ns))]
 
-    def _number(self, sql: str) -> int:
+    def _segments(self) -> list[Segment]:
         try:
-            return int(self._connection.execute(sql).fetchone()[0])
+            return read_segments(self._book, "WHERE removed_ns IS NULL")
         except sqlite3.Error as exc:
             raise translated(exc) from exc
+
+    def _files(self, first: int, *, imported: bool) -> Iterator[tuple[Segment, sqlite3.Connection]]:
+        """Yield the files from chunk `first` on, each open while it is looked at."""
+        for segment in self._segments():
+            if segment.number < first >> ID_BITS or (segment.source != "live" and not imported):
+                continue
+            path = self._path.parent / segment.file if segment.file else self._path
+            connection = open_to_read(path)
+            if connection is None:  # removed since the list was read
+                continue
+            try:
+                yield segment, connection
+            finally:
+                connection.close()
+
+    def _rows(self, connection: sqlite3.Connection, position: int) -> Iterator[Row]:
+        """Yield rows in steps; the last seconds are read at once, before a merge makes one chunk of them."""
+        try:
+            tail, newest = _snapshot(connection, position)
+            while position < newest:
+                rows = list(read_rows(connection, position, _STEP_CHUNKS, tail=False))
+                for row in rows:
+                    if row.id <= newest:
+                        yield row
+                position = rows[-1].id if rows else newest
+            yield from tail
+        except sqlite3.Error as exc:
+            raise translated(exc) from exc
+
+    def _walk_back(self, gap_ns: int) -> int | None:
+        """Return where the latest session begins in a database of an older version."""
+        first: int | None = None
+        later_ns = 0
+        sql = "SELECT id, stored_ns FROM chunk WHERE source = 'live' ORDER BY id DESC"
+        try:
+            for row, stored_ns in self._book.execute(sql):
+                if first is not None and later_ns - stored_ns > gap_ns:
+                    break
+                first, later_ns = row, stored_ns
+        except sqlite3.Error as exc:
+            raise translated(exc) from exc
+        return first
+
+    def _one(self, connection: sqlite3.Connection, sql: str, *values: int) -> int:
+        try:
+            return int(connection.execute(sql, values).fetchone()[0])
+        except sqlite3.Error as exc:
+            raise translated(exc) from exc
+
+
+def _snapshot(connection: sqlite3.Connection, position: int) -> tuple[list[Row], int]:
+    """Return the commits that stand alone, and the newest chunk beside them."""
+    connection.execute("BEGIN")
+    newest = int(connection.execute("SELECT coalesce(max(id), 0) FROM chunk").fetchone()[0])
+    tail = list(read_rows(connection, max(newest, position), 1_000_000)) if has_tail(connection) else []
+    connection.execute("COMMIT")
+    return tail, newest
 
 
 def _between(block: Readings, from_ns: int | None, to_ns: int | None) -> Readings:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shared.readings import Quality, Readings
+from shared.resolution import ARRIVAL_UNIT_NS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,8 @@ def restamp(block: Readings, steps: Steps) -> Readings:
     for step in known:
         offset_ns = block.time_ns + shift_ns - clocks.mono_ns
         is_old = np.abs(offset_ns - (step.offset_ns - step.shift_ns)) <= np.abs(offset_ns - step.offset_ns)
-        before = (clocks.mono_ns < step.since_ns) | ((clocks.mono_ns < step.mono_ns) & is_old)
+        # Arrivals are kept cut to a unit: one that seems to come just before a look at the clock may have come after.
+        before = (clocks.mono_ns < step.since_ns - ARRIVAL_UNIT_NS) | ((clocks.mono_ns < step.mono_ns) & is_old)
         shift_ns += np.where(before, step.shift_ns, 0)
     shift_ns[clocks.device_ns == block.time_ns] = 0
     moved = shift_ns != 0

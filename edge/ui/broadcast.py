@@ -13,7 +13,7 @@ from shared.alerts import Alert
 from shared.clock import NS_PER_S, Clock
 from shared.errors import StoreError
 from shared.log import FailureLog, get_logger
-from shared.readings import Readings
+from shared.readings import Readings, select
 
 _log = get_logger("live")
 _FRAME_S = 0.1
@@ -25,10 +25,10 @@ _SET_BACK_NS = 60 * NS_PER_S
 # By less, tiles and map catch up by themselves.
 _SHOWN_AGAIN_NS = 2 * NS_PER_S
 _RUNS_NS = 5 * 60 * NS_PER_S
-# A minute or more at the shortest commit interval: readings are merged before they are pushed.
-_RESTORE_CHUNKS = 1000
-# Chunks whose readings a broker may deliver again after a restart: far more than one commit.
-_REMEMBER_CHUNKS = 500
+# A minute of ten-second chunks: readings are merged before they are pushed, and other parts get their turn in between.
+_RESTORE_CHUNKS = 6
+# The last commits and a chunk or two: what a broker may deliver again after a restart is the last commit's.
+_REMEMBER_CHUNKS = 200
 
 
 class Broadcast:
@@ -46,11 +46,22 @@ class Broadcast:
         self._failures = FailureLog(_log, "alerts cannot be stored")
         self.started_ns = clock.utc_ns()
 
-    async def restore(self, intake: Intake) -> None:
-        """Go on with the session that a stop or a crash interrupted: totals, and which readings are stored already."""
-        await self._journal.end_open_alerts(self._clock.utc_ns())
+    async def remember(self, intake: Intake) -> None:
+        """Tell the intake which readings are stored already, before the first comes again."""
         intake.remember(await self._journal.recent(_REMEMBER_CHUNKS))
-        await self._go_on()
+
+    async def restore(self) -> None:
+        """Go on with the session that a stop or a crash interrupted, while new readings are being stored.
+
+        What comes meanwhile is shown once the totals are there, in order.
+        """
+        async with self._in_order:
+            try:
+                await self._journal.end_open_alerts(self._clock.utc_ns())
+                await self._go_on()
+            except StoreError as exc:  # a full disk, a damaged file: what comes now is shown all the same
+                _log.error("the session so far is not shown", problem=str(exc))
+                self._live.restored()
 
     async def on_clock_set(self, step: ClockStep) -> None:
         """The machine's clock was set: show the session again from what is stored, by the right time."""
@@ -61,22 +72,30 @@ class Broadcast:
             await self._go_on()
 
     async def _go_on(self) -> None:
-        """Take what this session has stored into the live state."""
+        """Take what this session has stored into the live state, and after it what was stored meanwhile."""
         first, self.started_ns = await self._journal.session(self._clock.utc_ns(), SESSION_GAP_NS)
         position = first - 1
+        known: dict[tuple[str, str, str], int] = {}
         while chunks := await self._journal.chunks_after(position, _RESTORE_CHUNKS):
-            self._live.restore([block for _, blocks in chunks for block in blocks])
+            blocks = [block for _, blocks in chunks for block in blocks]
+            self._live.restore(blocks)
+            for block in blocks:
+                key = (block.sensor, block.stream, block.origin)
+                known[key] = max(known.get(key, 0), int(block.sequence.max()))
             position = chunks[-1][0]
             await asyncio.sleep(0)
         self._live.restored()
+        for blocks in self._lane.take_now():  # what has come since: some of it was stored, and just read
+            self._live.take([part for block in blocks if len(part := _beyond(block, known))])
         if self._live.newest_ns:
             self._heard_ns -= max(0, self._clock.utc_ns() - self._live.newest_ns)
 
     async def show(self) -> None:
         """Pass blocks to the live state and the changed tiles to the tablets, until cancelled."""
         while True:
-            batches = await self._lane.take_all()
+            await self._lane.filled()
             async with self._in_order:
+                batches = self._lane.take_now()
                 if self._is_over():
                     await self._begin_session()
                 self._heard_ns = self._clock.mono_ns()
@@ -143,3 +162,8 @@ class Broadcast:
         if known is not None and alert not in self._live.seen:
             self._live.seen.add(alert)
             self._hub.alert(self._live.alert_message(known))
+
+
+def _beyond(block: Readings, known: dict[tuple[str, str, str], int]) -> Readings:
+    """Return the readings of a block that come after the last known one of their sensor."""
+    return select(block, block.sequence > known.get((block.sensor, block.stream, block.origin), -1))

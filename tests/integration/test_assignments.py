@@ -7,8 +7,7 @@ from pathlib import Path
 import httpx
 from websockets.asyncio.client import connect
 
-from edge.store.database import open_database
-from edge.store.journal import read_chunks
+from edge.store.reader import JournalReader
 from firmware_sim.devices.heart_strap import HeartStrap
 from firmware_sim.transports.bumble import Air
 from shared.ids import SensorId
@@ -109,13 +108,11 @@ async def said(tablet: object) -> tuple[str, str | None]:
 
 def stored_wearers(database: Path) -> dict[int, str | None]:
     """Return who wore the strap at each stored heart rate."""
-    connection = open_database(database, max_bytes=8 * 1024**3)
-    found = {
-        round(bpm): block.athlete
-        for _, blocks in read_chunks(connection, 0, 10_000_000)
-        for block in blocks
-        if block.stream == "heart_rate"
-        for bpm in block.column("heart_rate_bpm")
-    }
-    connection.close()
-    return dict(found)
+    with JournalReader(database) as reader:
+        return {
+            round(bpm): block.athlete
+            for _, blocks in reader.blocks(imported=False)
+            for block in blocks
+            if block.stream == "heart_rate"
+            for bpm in block.column("heart_rate_bpm")
+        }

@@ -68,7 +68,7 @@ class Gateway:
         blocks = []
         while (batch := await self.journal.run(self.journal.outbox.next_pending, "gw-1")) is not None:
             blocks += decode_parquet(batch.body)
-            await self.journal.run(self.journal.outbox.record_receipt, batch.header.seq, "stored")
+            await self.journal.run(self.journal.outbox.record_receipt, batch.header.epoch, batch.header.seq, "stored")
         return blocks
 
 

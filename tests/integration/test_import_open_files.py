@@ -12,7 +12,7 @@ import pytest
 from edge.files.importer import Naming, Opened, blocks_of, open_files
 from edge.store.database import open_database
 from edge.store.imports import find_import, pack, store_import
-from edge.store.journal import read_chunks
+from edge.store.reader import JournalReader
 from shared.errors import DecodeError
 from shared.ids import AthleteId
 from shared.readings import Readings
@@ -161,14 +161,16 @@ def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 def stored_twice(database: sqlite3.Connection, opened: Opened, start_ns: int | None) -> list[Readings]:
     """Store a file, try it again, and return what the journal then holds of it."""
+    folder = Path(database.execute("PRAGMA database_list").fetchone()[2]).parent
     for taken in (True, False):
         blocks = blocks_of(opened, ANYBODY, start_ns=start_ns)
-        assert store_import(database, opened.origin, "a file", list(pack(blocks)), START_NS) is taken
+        assert store_import(database, folder, opened.origin, "a file", list(pack(blocks)), START_NS) is taken
     count = sum(map(len, blocks))
     known = find_import(database, opened.origin)
     assert known is not None
     assert known.readings == count
-    held = [block for _, found in read_chunks(database, 0, 10**6, imported=True) for block in found]
+    with JournalReader(folder / "gateway.sqlite") as reader:
+        held = [block for _, found in reader.blocks(imported=True) for block in found]
     assert sum(map(len, held)) == count
     keys = {(b.sensor, b.stream, b.origin, n) for b in held for n in b.sequence.tolist()}
     assert len(keys) == count, "two readings of one identity"

@@ -17,6 +17,7 @@ from edge.pipeline.storing import Storing
 from edge.sensors.base import Rejected
 from edge.settings import StoreSettings
 from edge.store.journal import Journal
+from edge.store.reader import JournalReader
 from shared.alerts import Alert, Severity
 from shared.batch import Lane as BatchLane
 from shared.batch import MetricSummary, SessionSummary
@@ -59,31 +60,53 @@ async def fill_up(journal: Journal, block: Readings) -> int:
         stored += 1
 
 
-def damage(folder: Path, row: int) -> None:
-    """Flip a bit of a stored chunk, as a bad disk does."""
-    with contextlib.closing(sqlite3.connect(folder / "gateway.sqlite")) as other:
-        (body,) = other.execute("SELECT body FROM chunk WHERE id = ?", (row,)).fetchone()
+def damage(folder: Path, row: int, *, table: str = "chunk") -> None:
+    """Flip a bit of the row-th chunk, or commit, of the only file, as a bad disk does."""
+    (file,) = (folder / "journal").glob("*.sqlite")
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        row_id, body = other.execute(
+            f"SELECT id, body FROM {table} ORDER BY id LIMIT 1 OFFSET ?", (row - 1,)
+        ).fetchone()
         wrong = bytearray(body)
         wrong[len(wrong) // 2] ^= 1
-        other.execute("UPDATE chunk SET body = ? WHERE id = ?", (bytes(wrong), row))
+        other.execute(f"UPDATE {table} SET body = ? WHERE id = ?", (bytes(wrong), row_id))
         other.commit()
 
 
+async def append_apart(journal: Journal, count: int) -> None:
+    """Store heart rates in so many chunks of two readings."""
+    for i in range(count):
+        await journal.append([heart_rates([60 + i, 70 + i], first=2 * i)])
+        await journal.run(journal._tail.merge)
+
+
+async def make_room(journal: Journal) -> None:
+    """Take away the oldest file, as if it were complete in the cloud."""
+    oldest = journal._segments.kept()[0]
+    await journal.run(journal._segments.remove, oldest, 0)
+    await journal.run(journal._set_limits)
+
+
 async def test_store_when_opened_then_it_survives_power_cuts(tmp_path: Path, clock: ManualClock) -> None:
-    """Rule: WAL with synchronous=FULL and a page limit, on the connection that writes."""
+    """Rule: WAL with synchronous=FULL and a page limit, on every connection that writes."""
     async with opened(tmp_path, clock) as journal:
+        await journal.append([heart_rates([60])])
 
-        def pragma(name: str) -> object:
-            return journal._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        def pragmas(connection: sqlite3.Connection) -> list[object]:
+            names = ("journal_mode", "synchronous", "max_page_count")
+            return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-        assert [await journal.run(pragma, name) for name in ("journal_mode", "synchronous")] == ["wal", 2]
-        assert await journal.run(pragma, "max_page_count") == 64 * MAX_BYTES // 4096
+        for connection in (journal._connection, journal._tail.connection):
+            assert connection is not None
+            mode, synchronous, pages = await journal.run(pragmas, connection)
+            assert (mode, synchronous) == ("wal", 2)
+            assert 0 < int(str(pages)) <= 64 * MAX_BYTES // 4096
 
 
 async def test_store_when_a_group_is_appended_then_it_is_one_commit_and_comes_back(
     tmp_path: Path, clock: ManualClock
 ) -> None:
-    """Rule: readings, quarantined frames and gaps of a group are one transaction."""
+    """Rule: the readings of a group are one transaction, what is noted beside them another."""
     async with opened(tmp_path, clock) as journal:
         gap = Gap(sensor=None, stream="rr", from_ns=1, to_ns=2, count=3, reason="lost")
         rejected = Rejected(frame=frame(b"\x01", clock=clock), reason="too short")
@@ -137,6 +160,7 @@ async def test_outbox_when_filled_then_every_reading_is_in_one_batch_of_its_stre
     async with opened(tmp_path, clock) as journal:
         outbox = journal.outbox
         await journal.append([heart_rates([60, 61])])
+        await journal.run(journal._tail.merge)
         await journal.append([heart_rates([62], first=2), positions([[1, 2]])])
         assert await journal.run(outbox.fill) == 2
         assert await journal.run(outbox.fill) == 0
@@ -148,7 +172,7 @@ async def test_outbox_when_filled_then_every_reading_is_in_one_batch_of_its_stre
             blocks = decode_parquet(pending.body)
             assert sum(map(len, blocks)) == header.count
             seen[header.content] = (header.seq, header.count)
-            await journal.run(outbox.record_receipt, header.seq, "stored")
+            await journal.run(outbox.record_receipt, header.epoch, header.seq, "stored")
         assert seen == {"heart_rate": (0, 3), "position": (1, 1)}
         backlog = await journal.run(outbox.backlog)
         assert (backlog.batches, backlog.sent, backlog.refused, backlog.oldest_ns) == (0, 2, 0, None)
@@ -165,7 +189,7 @@ async def test_outbox_when_asked_again_then_the_bytes_are_the_same_until_the_rec
     async with opened(tmp_path, clock) as again:
         second = await again.run(again.outbox.next_pending, "g1")
         assert first == second
-        await again.run(again.outbox.record_receipt, 0, "duplicate")
+        await again.run(again.outbox.record_receipt, again.epoch, 0, "duplicate")
         assert await again.run(again.outbox.next_pending, "g1") is None
         freed = await again.run(lambda: again._connection.execute("SELECT body, receipt FROM batch").fetchall())
         assert freed == [(None, "duplicate")]
@@ -181,7 +205,7 @@ async def test_outbox_when_a_batch_is_refused_then_its_bytes_are_kept(tmp_path: 
     async with opened(tmp_path, clock) as journal:
         await journal.append([heart_rates([60])])
         await journal.run(journal.outbox.fill)
-        await journal.run(journal.outbox.record_receipt, 0, "conflict")
+        await journal.run(journal.outbox.record_receipt, journal.epoch, 0, "conflict")
         kept = await journal.run(lambda: journal._connection.execute("SELECT length(body) FROM batch").fetchone()[0])
         assert kept > 0
         assert (await journal.run(journal.outbox.backlog)).refused == 1
@@ -205,7 +229,7 @@ async def test_outbox_when_a_summary_comes_then_it_goes_before_older_raw_batches
         order = []
         while pending := await journal.run(outbox.next_pending, "g1"):
             order.append((pending.header.content, pending.header.seq))
-            await journal.run(outbox.record_receipt, pending.header.seq, "stored")
+            await journal.run(outbox.record_receipt, pending.header.epoch, pending.header.seq, "stored")
         assert order == [("summary", 2), ("heart_rate", 0), ("position", 1)]
 
 
@@ -214,8 +238,7 @@ async def test_outbox_when_a_chunk_is_damaged_then_a_gap_says_so_and_the_rest_go
 ) -> None:
     """Rule: a flipped bit costs its chunk and nothing else, and is never silent."""
     async with opened(tmp_path, clock) as journal:
-        for i in range(3):
-            await journal.append([heart_rates([60 + i, 70 + i], first=2 * i)])
+        await append_apart(journal, 3)
     damage(tmp_path, 2)
     async with opened(tmp_path, clock) as journal:
         assert await journal.run(journal.outbox.fill) == 3
@@ -232,27 +255,29 @@ async def test_store_when_a_chunk_is_damaged_then_a_restart_still_reads_the_othe
 ) -> None:
     """Rule: one bad block on disk does not keep the gateway from starting."""
     async with opened(tmp_path, clock) as journal:
-        for i in range(3):
-            await journal.append([heart_rates([60 + i], first=i)])
+        await append_apart(journal, 3)
     damage(tmp_path, 2)
     async with opened(tmp_path, clock) as journal:
         assert [float(block.values[0, 0]) for block in await journal.recent(10)] == [60, 62]
         chunks = await journal.chunks_after(0, 10)
-        assert [(row, len(blocks)) for row, blocks in chunks] == [(1, 1), (2, 0), (3, 1)]
+        assert [len(blocks) for _, blocks in chunks] == [1, 0, 1]
 
 
 async def test_store_when_full_then_it_says_so_loses_nothing_and_recovers(tmp_path: Path, clock: ManualClock) -> None:
     """Rule: at its limit an append fails whole with StoreFull; what is stored stays readable; deleting makes room."""
     async with opened(tmp_path, clock, max_bytes=MAX_BYTES) as journal:
         stored = await fill_up(journal, noise())
-        assert stored > 3
+        assert stored > 1
         assert journal.counts.readings == stored * 4000
-        assert len(await journal.chunks_after(0, 1000)) == stored
         with pytest.raises(StoreFull):
             await journal.append([noise()])
-        await journal.run(lambda: journal._connection.execute("DELETE FROM chunk WHERE id <= 2"))
+        with JournalReader(tmp_path / "gateway.sqlite") as reader:
+            assert sum(len(b) for _, blocks in reader.blocks(imported=False) for b in blocks) == stored * 4000
+        size_bytes = sum(file.stat().st_size for file in tmp_path.rglob("*.sqlite"))
+        assert size_bytes <= MAX_BYTES
+        await make_room(journal)
         await journal.append([noise()])
-        assert len(await journal.chunks_after(0, 1000)) == stored - 1
+        assert (await journal.totals())["readings"] == (stored + 1) * 4000
 
 
 async def test_store_when_a_value_cannot_be_stored_then_it_is_a_store_error_and_the_next_append_works(
@@ -262,7 +287,7 @@ async def test_store_when_a_value_cannot_be_stored_then_it_is_a_store_error_and_
     async with opened(tmp_path, clock) as journal:
         strange = Gap(sensor=None, stream="rr", from_ns=1, to_ns=2, count=object(), reason="x")  # type: ignore[arg-type]
         with pytest.raises(StoreError, match="not supported"):
-            await journal.append([heart_rates([60])], gaps=[strange])
+            await journal.append([], gaps=[strange])
         await journal.append([heart_rates([61])])
         assert [float(block.values[0, 0]) for block in await journal.recent(10)] == [61]
         assert (await journal.totals())["readings"] == 1
@@ -274,7 +299,7 @@ async def test_session_when_training_pauses_for_long_then_the_next_one_begins(
     """Rule: a pause of more than half an hour ends a session; a shorter one does not."""
     gap_ns = HOUR_NS // 2
     async with opened(tmp_path, clock) as journal:
-        assert await journal.session(clock.utc_ns(), gap_ns) == (1, clock.utc_ns())
+        assert (await journal.session(clock.utc_ns(), gap_ns))[1] == clock.utc_ns()
         await journal.append([heart_rates([60])])
         clock.advance(3600)
         second_ns = clock.utc_ns()
@@ -282,9 +307,14 @@ async def test_session_when_training_pauses_for_long_then_the_next_one_begins(
         clock.advance(1200)
         await journal.append([heart_rates([62], first=2)])
         clock.advance(1200)
-        assert await journal.session(clock.utc_ns(), gap_ns) == (2, second_ns)
+        first, started_ns = await journal.session(clock.utc_ns(), gap_ns)
+        assert started_ns == second_ns
+        chunks = await journal.chunks_after(first - 1, 10)
+        assert [float(bpm) for _, blocks in chunks for b in blocks for bpm in b.values[:, 0]] == [61, 62]
         clock.advance(1200)
-        assert await journal.session(clock.utc_ns(), gap_ns) == (4, clock.utc_ns())
+        first, started_ns = await journal.session(clock.utc_ns(), gap_ns)
+        assert (await journal.chunks_after(first - 1, 10), started_ns) == ([], clock.utc_ns())
+        assert [found.readings for found in await journal.sessions()] == [2, 1]
 
 
 async def test_storing_when_frames_are_committed_then_they_are_acknowledged_and_not_before(
@@ -341,7 +371,7 @@ async def test_storing_when_room_comes_back_then_what_was_held_is_stored_and_ack
     source.give([position_frame(0, t_ns=START_NS)])
     await until(lambda: storing._committing is not None and storing._committing.done())
     assert source.acknowledged == []
-    await journal.run(lambda: journal._connection.execute("DELETE FROM chunk WHERE id <= 2"))
+    await make_room(journal)
     await until(lambda: source.acknowledged == [0])
     for task in tasks:
         task.cancel()
@@ -350,22 +380,27 @@ async def test_storing_when_room_comes_back_then_what_was_held_is_stored_and_ack
     journal.close()
 
 
-async def test_storing_when_the_store_is_full_of_batched_chunks_then_the_oldest_make_room(
+async def test_storing_when_the_store_is_full_of_what_the_cloud_has_then_the_oldest_file_makes_room(
     tmp_path: Path, system_clock: SystemClock
 ) -> None:
-    """Rule: what stands in the outbox need not stand in the journal too; a gateway goes on by itself."""
+    """Rule: what is complete in the cloud need not stand here; a gateway goes on by itself, and files shrink."""
     journal = Journal.open(tmp_path / "gateway.sqlite", system_clock, max_bytes=MAX_BYTES)
-    for _ in range(4):
-        await journal.append([noise()])
+    await journal.append([noise()])
+    await journal.run(lambda: journal._tail.seal(goes_on=True))
     await journal.run(journal.outbox.fill)
+    while pending := await journal.run(journal.outbox.next_pending, "g1"):
+        await journal.run(journal.outbox.record_receipt, pending.header.epoch, pending.header.seq, "stored")
+    await journal.run(lambda: journal._connection.execute("UPDATE tally SET agreed_ns = 1"))
     for block in (noise(), heart_rates([60])):
         await fill_up(journal, block)
+    assert len(list(tmp_path.rglob("journal/*.sqlite"))) > 1
     source, live = ListSource(), Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST)
     storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock)
     tasks = [asyncio.create_task(storing.take_from(source)), asyncio.create_task(storing.store())]
-    source.give([position_frame(0, t_ns=START_NS)])
+    source.give([position_frame(0)])
     await until(lambda: source.acknowledged == [0])
-    assert storing.status.up
+    await until(lambda: storing.status.up)
+    assert not (tmp_path / "journal" / "000001.sqlite").exists()
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)

@@ -42,7 +42,7 @@ def put(
 ) -> bool:
     """Store blocks as a file, over a connection of its own as another process does."""
     with contextlib.closing(open_database(folder / "gateway.sqlite", max_bytes=max_bytes)) as connection:
-        return store_import(connection, origin, "run.fit", list(pack(blocks)), now_ns)
+        return store_import(connection, folder, origin, "run.fit", list(pack(blocks)), now_ns, max_bytes=max_bytes)
 
 
 def from_file(count: int = 10, *, origin: str = ORIGIN) -> Readings:
@@ -78,8 +78,12 @@ async def test_database_when_of_version_1_then_it_is_brought_up_to_date_and_keep
         assert journal.epoch == "0123456789abcdef"
         (block,) = await journal.recent(10)
         assert block.values[:, 0].tolist() == [120, 121]
-        assert await journal.session(START_NS + NS_PER_S, HOUR_NS) == (7, START_NS)
         assert (await journal.run(journal.outbox.backlog)).batches == 1
+        await journal.append([heart_rates([122], first=2)])
+        chunks = await journal.chunks_after(0, 10)
+        assert [bpm for _, blocks in chunks for b in blocks for bpm in b.values[:, 0].tolist()] == [120, 121, 122]
+        assert (await journal.totals())["readings"] == 3
+        assert await journal.run(journal.outbox.fill) == 1, "what stood in batches is not put into batches again"
     assert put(tmp_path, from_file())
 
 
@@ -116,9 +120,8 @@ async def test_journal_when_a_file_is_imported_while_it_runs_then_the_live_sessi
     async with opened(tmp_path, clock) as journal:
         assert await journal.session(clock.utc_ns(), HOUR_NS) == before
         chunks = await journal.chunks_after(before[0] - 1, 100)
-        assert [block.values[0, 0] for _, blocks in chunks for block in blocks] == [120, 121]
-        assert [block.values[0, 0] for block in await journal.recent(2)] == [120, 121]
-        assert [block.values[0, 0] for block in await journal.recent(1)] == [121]
+        assert [bpm for _, blocks in chunks for b in blocks for bpm in b.values[:, 0].tolist()] == [120, 121]
+        assert [bpm for b in await journal.recent(2) for bpm in b.values[:, 0].tolist()] == [120, 121]
         clock.advance(7200)
         put(tmp_path, from_file(origin="f" * 32), origin="f" * 32, now_ns=clock.utc_ns())
         first, started_ns = await journal.session(clock.utc_ns(), HOUR_NS)
@@ -138,7 +141,7 @@ async def test_outbox_when_a_file_is_imported_then_its_readings_are_uploaded_too
             pass
         while (batch := await journal.run(journal.outbox.next_pending, "g1")) is not None:
             sent += [n for part in decode_parquet(batch.body) for n in part.sequence.tolist()]
-            await journal.run(journal.outbox.record_receipt, batch.header.seq, "stored")
+            await journal.run(journal.outbox.record_receipt, batch.header.epoch, batch.header.seq, "stored")
     assert sorted(sent) == list(range(len(block)))
 
 
@@ -151,7 +154,7 @@ def test_import_when_repeated_then_nothing_is_added(tmp_path: Path) -> None:
         assert known is not None
         assert (known.name, known.readings) == ("run.fit", 10)
         assert find_import(connection, "e" * 32) is None
-        assert connection.execute("SELECT count(*) FROM chunk").fetchone() == (1,)
+        assert connection.execute("SELECT readings FROM segment").fetchall() == [(10,)]
 
 
 def test_import_when_the_store_is_full_then_none_of_it_is_stored(tmp_path: Path) -> None:
@@ -161,9 +164,10 @@ def test_import_when_the_store_is_full_then_none_of_it_is_stored(tmp_path: Path)
     with pytest.raises(StoreFull):
         put(tmp_path, large, max_bytes=MIB)
     with contextlib.closing(open_database(tmp_path / "gateway.sqlite", max_bytes=MIB)) as connection:
-        assert connection.execute("SELECT (SELECT count(*) FROM chunk) + (SELECT count(*) FROM import)").fetchone() == (
-            0,
-        )
+        assert connection.execute("SELECT count(*) FROM import").fetchone() == (0,)
+    assert list((tmp_path / "journal").iterdir()) == []
+    with JournalReader(tmp_path / "gateway.sqlite") as reader:
+        assert list(reader.blocks(imported=True)) == []
 
 
 def test_chunks_when_packed_then_none_is_longer_than_a_second_of_work() -> None:
@@ -181,15 +185,21 @@ async def test_reader_when_a_gateway_writes_then_it_sees_what_is_committed_and_b
         clock.advance(2 * 3600)
         await journal.append([heart_rates([130], first=1)])
         with JournalReader(tmp_path / "gateway.sqlite") as reader:
-            assert reader.latest_session(HOUR_NS) == 2
-            steps = reader.blocks(imported=True)
+            latest = reader.latest_session(HOUR_NS)
+            assert latest is not None
+            (_, blocks), *none = reader.blocks(first=latest, imported=False)
+            assert (blocks[0].values[0, 0], none) == (130, [])
+            await journal.append([heart_rates([131], first=2)])
+            steps = reader.blocks(first=latest, imported=True)
             first = next(steps)
-            await asyncio.wait_for(journal.append([heart_rates([140], first=2)]), 5)
+            await asyncio.wait_for(journal.append([heart_rates([140], first=3)]), 5)
+            await journal.run(journal._tail.merge)
             rest = list(steps)
-            assert [blocks[0].values[0, 0] for _, blocks in (first, *rest)] == [120, 130]
-            assert reader.chunks() == 3
+            assert [blocks[0].values[0, 0] for _, blocks in (first, *rest)] == [130, 131]
+            assert reader.chunks() == 2
     with JournalReader(tmp_path / "gateway.sqlite") as reader:  # no gateway runs
-        assert [row for row, _ in reader.blocks(imported=False)] == [1, 2, 3]
+        read = [bpm for _, blocks in reader.blocks(imported=False) for b in blocks for bpm in b.values[:, 0].tolist()]
+        assert read == [120, 130, 131, 140]
 
 
 def test_reader_when_there_is_no_database_then_it_says_so_and_makes_none(tmp_path: Path) -> None:

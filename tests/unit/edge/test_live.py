@@ -179,7 +179,8 @@ async def test_restore_when_readings_were_stored_one_by_one_then_totals_trace_an
         bench.clock.advance(1.0)
     first = bench.live
     bench.start()
-    await bench.broadcast.restore(Intake(bench.wearers, "boot-1"))
+    await bench.broadcast.remember(Intake(bench.wearers, "boot-1"))
+    await bench.broadcast.restore()
     for live in (first, bench.live):
         live.refresh()
     before, after = first.tiles(with_trace=True)[0], bench.live.tiles(with_trace=True)[0]
@@ -220,7 +221,8 @@ async def test_session_when_a_restart_lies_in_its_pause_then_the_pause_counts_wh
     await bench.journal.append([run_of(10)])
     bench.clock.advance(20 * 60)
     bench.start()
-    await bench.broadcast.restore(Intake(bench.wearers, "boot-1"))
+    await bench.broadcast.remember(Intake(bench.wearers, "boot-1"))
+    await bench.broadcast.restore()
     assert bench.broadcast.started_ns == START_NS
     bench.clock.advance(15 * 60)
     await bench.show(run_of(1, start_ns=bench.clock.utc_ns(), origin="boot-1"))

@@ -1,0 +1,80 @@
+"""What the book holds beside batches: quarantined frames, gaps, alerts. Functions of the journal's writer thread."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from edge.sensors.base import Rejected
+from shared.alerts import Alert
+from shared.ids import SensorId
+from shared.readings import Gap
+
+_QUARANTINE_BODY_BYTES = 4096
+# By sensor and reason: enough to find out what is wrong, and a neighbour's tags cannot fill the disk.
+_QUARANTINE_KEPT = 1000
+_QUARANTINE_SHOWN = 100
+
+
+def keep_rejected(book: sqlite3.Connection, rejected: Sequence[Rejected]) -> None:
+    """Count frames by sensor and reason, and keep the bytes of the first of each."""
+    for frame, reason in ((r.frame, r.reason) for r in rejected):
+        book.execute(
+            "INSERT INTO quarantine_count VALUES (?, ?, 1, ?) "
+            "ON CONFLICT (sensor, reason) DO UPDATE SET count = count + 1, last_ns = excluded.last_ns",
+            (frame.sensor, reason, frame.received.utc_ns),
+        )
+        (count,) = book.execute(
+            "SELECT count FROM quarantine_count WHERE sensor = ? AND reason = ?", (frame.sensor, reason)
+        ).fetchone()
+        if count <= _QUARANTINE_KEPT:
+            book.execute(
+                "INSERT INTO quarantine (received_ns, sensor, channel, reason, body) VALUES (?, ?, ?, ?, ?)",
+                (frame.received.utc_ns, frame.sensor, frame.channel, reason, frame.body[:_QUARANTINE_BODY_BYTES]),
+            )
+
+
+def quarantined(book: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
+    """Return (sensor, reason, count, last_ns), newest first; the oldest are summed up."""
+    sql = "SELECT sensor, reason, count, last_ns FROM quarantine_count ORDER BY last_ns DESC"
+    rows = book.execute(sql).fetchall()
+    shown, others = rows[:_QUARANTINE_SHOWN], rows[_QUARANTINE_SHOWN:]
+    if others:
+        shown.append((f"{len(others)} others", "various", sum(row[2] for row in others), others[0][3]))
+    return shown
+
+
+def keep_gaps(book: sqlite3.Connection, gaps: Sequence[Gap]) -> None:
+    """Store gaps; they are uploaded with the next summary."""
+    book.executemany(
+        "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) VALUES (?, ?, ?, ?, ?, ?)",
+        [(g.sensor, g.stream, g.from_ns, g.to_ns, g.count, g.reason) for g in gaps],
+    )
+
+
+def gaps_after(book: sqlite3.Connection, position: int) -> tuple[list[Gap], int]:
+    """Return the gaps after row `position`, and the last row's number."""
+    rows = book.execute(
+        "SELECT id, sensor, stream, from_ns, to_ns, count, reason FROM gap WHERE id > ? ORDER BY id", (position,)
+    ).fetchall()
+    gaps = [
+        Gap(
+            sensor=None if sensor is None else SensorId(sensor),
+            stream=stream,
+            from_ns=from_ns,
+            to_ns=to_ns,
+            count=count,
+            reason=reason,
+        )
+        for _, sensor, stream, from_ns, to_ns, count, reason in rows
+    ]
+    return gaps, rows[-1][0] if rows else position
+
+
+def keep_alert(book: sqlite3.Connection, alert: Alert) -> None:
+    """Store an alert, or its end."""
+    book.execute(
+        "INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET ended_ns = excluded.ended_ns",
+        (
+            alert.alert, alert.athlete, alert.rule, alert.severity.value,
+            alert.cause, alert.why, alert.started_ns, alert.ended_ns,
+        ),
+    )  # fmt: skip

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 
-from edge.inference.runner import Runner
-from edge.links import LinkStatus
-from edge.messages import (
+from edge.counters import Measures, QueueState, UploadCounts
+from edge.health_messages import (
+    PRESSURE_LEVELS,
+    WATERMARKS_PERCENT,
     AdapterHealth,
     GapEntry,
     Health,
@@ -17,18 +19,29 @@ from edge.messages import (
     NearSensor,
     QuarantineEntry,
     SensorHealth,
+    SessionEntry,
     StoreHealth,
 )
+from edge.inference.runner import Runner
+from edge.links import LinkStatus
 from edge.pipeline.intake import Intake, SensorCounts
 from edge.pipeline.roster import Wearers
 from edge.release.slots import Slot
-from edge.sources.ble import BleSource, SensorLink
 from edge.store.journal import Journal
+from edge.store.outbox import Backlog
 from shared.clock import NS_PER_S, Clock
 from shared.ids import SensorId
 
+if TYPE_CHECKING:  # the radio's library is loaded where the settings name a radio
+    from edge.sources.ble import BleSource, SensorLink
+
 # A tag without a link of its own counts as connected while its messages come.
 _SILENT_NS = 5 * NS_PER_S
+# The list is asked for less often than the rest, and a tablet shows no more.
+_SESSIONS_NS = 5 * NS_PER_S
+_SESSIONS_SHOWN = 30
+# A session whose readings are newer than this is still going on.
+_RUNS_NS = 60 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +54,16 @@ class Sources:
     runner: Runner
     slots: Callable[[], dict[str, Slot]]
     links: Callable[[], Sequence[LinkStatus]]
-    radio: BleSource | None
+    radio: "BleSource | None"
     late: Callable[[], int]
     live_dropped: Callable[[], int]
+    quota_bytes: int
+    queues: Callable[[], list[QueueState]]
+    withheld: Callable[[], int]
+    """Frames that came and are not acknowledged yet."""
+    uploads: UploadCounts
+    pressure: Callable[[], str] | None = None
+    """Name of the level that the store is held to, of `PRESSURE_LEVELS`; without it the fill tells."""
 
 
 class HealthReport:
@@ -56,6 +76,8 @@ class HealthReport:
         self._clock = clock
         self._started_ns = clock.utc_ns()
         self._process = psutil.Process()
+        self._sessions: list[SessionEntry] = []
+        self._sessions_mono_ns: int | None = None
 
     async def gather(self) -> Health:
         """Return the page's content now."""
@@ -64,7 +86,6 @@ class HealthReport:
         backlog = await journal.run(journal.outbox.backlog)
         now_ns = self._clock.utc_ns()
         cpu = self._process.cpu_times()
-        latencies = journal.counts.commit_ms
         return Health(
             gateway=self._gateway,
             version=self._version,
@@ -78,16 +99,7 @@ class HealthReport:
             ],
             sensors=self._sensors(now_ns),
             models=[self._model(slot) for slot in self._sources.slots().values()],
-            store=StoreHealth(
-                readings=totals["readings"],
-                database_bytes=totals["database_bytes"],
-                backlog_batches=backlog.batches,
-                backlog_bytes=backlog.size_bytes,
-                oldest_unsent_ns=backlog.oldest_ns,
-                uploaded_batches=backlog.sent,
-                commits=journal.counts.commits,
-                commit_ms_p99=float(np.percentile(latencies, 99)) if latencies else None,
-            ),
+            store=self._store(totals, backlog),
             quarantine=[
                 *(
                     QuarantineEntry(sensor=sensor, reason=reason, count=count, last_ns=last_ns)
@@ -105,7 +117,60 @@ class HealthReport:
             live_dropped=self._sources.live_dropped(),
             adapters=self._adapters(),
             near=self._near(now_ns),
+            sessions=await self._stored_sessions(),
         )
+
+    def measures(self) -> Measures:
+        """Return what the parts have counted of themselves, for `/metrics`."""
+        sources = self._sources
+        return Measures(
+            queues=sources.queues(),
+            withheld_frames=sources.withheld(),
+            ble_dropped_frames=sources.radio.dropped_frames if sources.radio else 0,
+            commit=sources.journal.counts.took,
+            uploads=sources.uploads,
+            inference=sources.runner.timings(),
+            inference_failures=sources.runner.failures(),
+        )
+
+    def _store(self, totals: dict[str, int], backlog: Backlog) -> StoreHealth:
+        counts, sources = self._sources.journal.counts, self._sources
+        percent = 100 * totals["database_bytes"] / sources.quota_bytes
+        level = PRESSURE_LEVELS[sum(percent >= mark for mark in WATERMARKS_PERCENT)]
+        return StoreHealth(
+            readings=totals["readings"],
+            database_bytes=totals["database_bytes"],
+            backlog_batches=backlog.batches,
+            backlog_bytes=backlog.size_bytes,
+            oldest_unsent_ns=backlog.oldest_ns,
+            uploaded_batches=backlog.sent,
+            commits=counts.commits,
+            commit_ms_p99=float(np.percentile(counts.commit_ms, 99)) if counts.commit_ms else None,
+            quota_bytes=sources.quota_bytes,
+            pressure=sources.pressure() if sources.pressure else level,
+            pressure_percent=round(percent, 2),
+        )
+
+    async def _stored_sessions(self) -> list[SessionEntry]:
+        """Return the newest sessions; they change slowly, and every tablet is sent all of them."""
+        mono_ns = self._clock.mono_ns()
+        if self._sessions_mono_ns is not None and mono_ns - self._sessions_mono_ns < _SESSIONS_NS:
+            return self._sessions
+        self._sessions_mono_ns = mono_ns
+        now_ns = self._clock.utc_ns()
+        self._sessions = [
+            SessionEntry(
+                started_ns=session.session_ns,
+                ended_ns=None if now_ns - session.ended_ns < _RUNS_NS else session.ended_ns,
+                readings=session.readings,
+                size_bytes=session.size_bytes,
+                unsent_batches=session.unsent_batches,
+                complete=session.complete,
+                removed=session.removed,
+            )
+            for session in (await self._sources.journal.sessions())[:_SESSIONS_SHOWN]
+        ]
+        return self._sessions
 
     def _strangers(self, now_ns: int) -> list[QuarantineEntry]:
         """Return the sensors on the air that nobody on the roster wears."""
@@ -131,7 +196,7 @@ class HealthReport:
         ]
 
     def _sensor(
-        self, sensor: SensorId, counts: SensorCounts | None, link: SensorLink | None, now_ns: int
+        self, sensor: SensorId, counts: SensorCounts | None, link: "SensorLink | None", now_ns: int
     ) -> SensorHealth:
         counts = counts or SensorCounts(kind="–")
         heard = counts.last_ns is not None and now_ns - counts.last_ns < _SILENT_NS

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.counters import QueueState
@@ -158,25 +158,27 @@ class Storing:
     def record_drops(self, dropped: Counter[SensorId]) -> None:
         """Take a source's counts of given-up frames; they become gap records with the next commit."""
         now_ns = self._clock.utc_ns()
-        for sensor, count in dropped.items():
-            known = next((gap for gap in self._gaps if (gap.sensor, gap.reason) == (sensor, _NOT_KEPT_UP)), None)
-            if known is not None:  # not stored yet: one record tells both
-                self._gaps.remove(known)
-            self._gaps.append(
-                Gap(
-                    sensor=sensor,
-                    stream="all",
-                    from_ns=known.from_ns if known else now_ns,
-                    to_ns=now_ns,
-                    count=count + (known.count if known else 0),
-                    reason=_NOT_KEPT_UP,
-                )
-            )
+        self.record_gaps(
+            [
+                Gap(sensor=sensor, stream="all", from_ns=now_ns, to_ns=now_ns, count=count, reason=_NOT_KEPT_UP)
+                for sensor, count in dropped.items()
+            ]
+        )
         dropped.clear()
 
     def record_gaps(self, gaps: Sequence[Gap]) -> None:
-        """Take what a source knows to be missing; it is stored with the next commit."""
-        self._gaps += gaps
+        """Take what a source knows to be missing; it is stored with the next commit.
+
+        What is of one kind becomes one record while it waits: a store that fails for hours must not fill the memory.
+        """
+        for gap in gaps:
+            key = (gap.sensor, gap.stream, gap.reason)
+            known = next((other for other in self._gaps if (other.sensor, other.stream, other.reason) == key), None)
+            if known is not None:
+                self._gaps.remove(known)
+                from_ns, to_ns = min(known.from_ns, gap.from_ns), max(known.to_ns, gap.to_ns)
+                gap = replace(gap, from_ns=from_ns, to_ns=to_ns, count=known.count + gap.count)  # noqa: PLW2901
+            self._gaps.append(gap)
 
     async def _finish_write(self) -> None:
         try:
@@ -189,10 +191,14 @@ class Storing:
         if not self._appended:
             await self._journal.append([block for batch in held for block in batch.blocks])
             self._appended = True
-        gaps = list(self._gaps)
-        await self._journal.note([frame for batch in held for frame in batch.rejected], gaps)
+        gaps, self._gaps = self._gaps, []
+        try:
+            await self._journal.note([frame for batch in held for frame in batch.rejected], gaps)
+        except StoreError:
+            came, self._gaps = self._gaps, gaps
+            self.record_gaps(came)
+            raise
         self._held, self._appended = [], False
-        self._gaps = [gap for gap in self._gaps if gap not in gaps]
         for batch in held:
             batch.source.acknowledge(batch.deliveries)
             self.withheld -= len(batch.deliveries)

@@ -12,6 +12,8 @@ from shared.readings import Readings
 
 _log = get_logger("store")
 _COLUMNS = "id, stored_ns, readings, digest, body, source"
+# A lost page of the smallest rows holds fewer.
+_HOPELESS = 500
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -38,15 +40,20 @@ def read_rows(connection: sqlite3.Connection, after: int, limit: int, *, tail: b
 def read_what_can_be(connection: sqlite3.Connection, after: int, last: int) -> Iterator[Row]:
     """Yield the rows of a file whose pages are damaged: those that can be found by their id.
 
-    Damage ends a scan, but not a look at what lies on other pages.
+    Damage ends a scan, but not a look at what lies on other pages; where hundreds fail in a row, none will be found.
     """
     for table in ("chunk", "tail"):
         sql = f"SELECT {_COLUMNS} FROM {table} WHERE id = ?"  # noqa: S608  fixed words
+        failed = 0
         for row_id in range(after + 1, last + 1):
             try:
                 row = connection.execute(sql, (row_id,)).fetchone()
             except sqlite3.DatabaseError:
+                failed += 1
+                if failed == _HOPELESS:
+                    break
                 continue
+            failed = 0
             if row is not None:
                 yield _checked(row)
 

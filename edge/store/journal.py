@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -111,14 +112,18 @@ class Journal:
         await self.run(lambda: self._connection.execute(sql, (now_ns,)))
 
     async def fill(self, *, backlog: bool) -> int:
-        """Make batches of what is new, or of what an older file still holds; return how many chunks they took.
+        """Make batches of all that is new, or of some that an older file still holds; return how many chunks they took.
 
         The writer thread stays free for readings while they are packed.
         """
-        plan = await self.run(lambda: self.outbox.plan(backlog=backlog))
-        if plan is None:
-            return 0
-        return await self.run(self.outbox.keep, await self._beside(lambda: pack(plan)))
+        taken = target = 0
+        while (plan := await self.run(lambda: self.outbox.plan(backlog=backlog))) is not None:
+            target = target or plan.last
+            packed = await self._beside(partial(pack, plan))
+            taken += await self.run(self.outbox.keep, packed)
+            if backlog or packed.reached >= target:
+                break
+        return taken
 
     async def _beside(self, work: Callable[[], T]) -> T:
         """Run what only reads on a thread of its own. Raises: StoreError."""
@@ -130,6 +135,21 @@ class Journal:
                 raise translated(exc) from exc
 
         return await asyncio.get_running_loop().run_in_executor(self._packer, translating)
+
+    async def refill(self, stream: str, from_ns: int, to_ns: int) -> int:
+        """Put readings of a stream in [from_ns, to_ns) into batches again; return how many.
+
+        The writer thread stays free for readings while they are packed.
+        """
+        loop, outbox, count = asyncio.get_running_loop(), self.outbox, 0
+        for number in await self.run(outbox.holding, stream, from_ns, to_ns):
+            after = 0
+            while (plan := await self.run(outbox.plan_again, number, after)) is not None:
+                work = partial(pack, plan, only=(stream, from_ns, to_ns))
+                packed = await loop.run_in_executor(self._packer, self._guarded, work, ())
+                count += await self.run(outbox.keep_again, packed)
+                after = packed.reached
+        return count
 
     async def recent(self, limit: int) -> list[Readings]:
         """Return the blocks of the newest `limit` chunks, oldest first."""

@@ -21,6 +21,7 @@ from shared.ids import Epoch, new_epoch
 from shared.log import get_logger
 from shared.parquet_codec import SCHEMA_VERSION, decode_parquet, encode_parquet
 from shared.readings import Readings, select
+from shared.tally import NS_PER_HOUR
 
 _log = get_logger("store")
 # What waits in batches at the most, and what of that an older session may take.
@@ -108,6 +109,12 @@ class Outbox:
         )
         keep_tallies(book, plan.segment, packed.tallies)
         book.execute("UPDATE segment SET filled = ? WHERE number = ?", (packed.reached, plan.segment))
+        live = self._tail.segment
+        if live is not None and live.number == plan.segment:  # told to a book that may outlive the file
+            book.execute(
+                "UPDATE segment SET last = ?, readings = ?, ended_ns = ? WHERE number = ?",
+                (self._tail.last, self._tail.readings, self._tail.newest_ns, live.number),
+            )
         book.execute("COMMIT")
         return packed.chunks
 
@@ -184,20 +191,41 @@ class Outbox:
         Only what was in batches before; the cloud takes out what it has twice.
         """
         count = 0
-        for segment in self._segments.kept():
-            if segment.begun_ns > to_ns and segment.source != "file":
-                continue
-            after = segment.first_id - 1 if segment.file else 0
-            while after < segment.filled:
-                plan = self._plan_of(segment.number, segment.filled, after=after)
+        for number in self.holding(stream, from_ns, to_ns):
+            after = 0
+            while (plan := self.plan_again(number, after)) is not None:
                 packed = pack(plan, only=(stream, from_ns, to_ns))
-                self._book.execute("BEGIN IMMEDIATE")
-                for content, body, readings in packed.bodies:
-                    self._insert(Lane.RAW, content, body, readings, segment=segment.number)
-                    count += readings
-                self._book.execute("COMMIT")
+                count += self.keep_again(packed)
                 after = packed.reached
         return count
+
+    def holding(self, stream: str, from_ns: int, to_ns: int) -> list[int]:
+        """Return the kept segments that gave readings of a stream in [from_ns, to_ns) to batches.
+
+        Those of older versions may have: they were not counted.
+        """
+        rows = self._book.execute(
+            "SELECT DISTINCT segment FROM tally WHERE stream = ? AND hour BETWEEN ? AND ?",
+            (stream, from_ns // NS_PER_HOUR, (to_ns - 1) // NS_PER_HOUR),
+        )
+        counted = {number for (number,) in rows} | {0}
+        return [segment.number for segment in self._segments.kept() if segment.number in counted]
+
+    def plan_again(self, number: int, after: int) -> Plan | None:
+        """Return what to read next of a segment whose readings are sent again, None at its end."""
+        segment = self._segments.get(number)
+        after = max(after, segment.first_id - 1 if segment.file else 0)
+        if segment.removed_ns is not None or after >= segment.filled:
+            return None
+        return self._plan_of(number, segment.filled, after=after)
+
+    def keep_again(self, packed: Packed) -> int:
+        """Store batches of what is sent again; return how many readings they hold."""
+        self._book.execute("BEGIN IMMEDIATE")
+        for content, body, readings in packed.bodies:
+            self._insert(Lane.RAW, content, body, readings, segment=packed.plan.segment)
+        self._book.execute("COMMIT")
+        return sum(readings for _, _, readings in packed.bodies)
 
     def renew_epoch(self, why: str) -> Epoch:
         """Count from 0 under a new random name; what has no receipt, or one of conflict, is sent under it unchanged.

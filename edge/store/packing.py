@@ -87,19 +87,28 @@ def pack(plan: Plan, *, only: tuple[str, int, int] | None = None) -> Packed:
 
 def _rows(connection: sqlite3.Connection, plan: Plan) -> Iterator[Row]:
     """Yield the rows after the plan's first; where pages are damaged, those that can still be found."""
-    after = plan.after
+    after, found = plan.after, 0
     try:
         for row in read_rows(connection, after, 1_000_000_000):
             yield row
-            after = row.id
+            after, found = row.id, found + row.readings
     except sqlite3.DatabaseError as exc:
         if not is_damage(exc):
             raise
-        found = 0
         for row in read_what_can_be(connection, after, plan.last):
             found += row.readings
             yield row
-        yield Row(plan.last, plan.time_ns, max(0, plan.readings - found), "live", None)
+        lost = plan.readings - found - _readings_until(connection, plan.after)
+        yield Row(plan.last, plan.time_ns, max(0, lost), "live", None)
+
+
+def _readings_until(connection: sqlite3.Connection, last: int) -> int:
+    """Return the readings up to an id, as far as they can be counted."""
+    try:
+        (count,) = connection.execute("SELECT coalesce(sum(readings), 0) FROM chunk WHERE id <= ?", (last,)).fetchone()
+    except sqlite3.DatabaseError:
+        return 0
+    return int(count)
 
 
 def _chosen(block: Readings, only: tuple[str, int, int] | None) -> Readings:

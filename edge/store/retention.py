@@ -89,7 +89,7 @@ def sessions(book: sqlite3.Connection, segments: Segments, tail: Tail) -> list[S
             StoredSession(
                 session_ns=session_ns,
                 ended_ns=tail.newest_ns if open_ else max(part.ended_ns for part in parts),
-                readings=sum(part.readings for part in parts) + (tail.readings if open_ else 0),
+                readings=sum(part.readings for part in parts if part.sealed_ns) + (tail.readings if open_ else 0),
                 size_bytes=sum(sizes.get(part.number, 0) for part in kept),
                 unsent_batches=sum(book.execute(_UNSENT, (part.number,)).fetchone()[0] for part in kept),
                 complete=all(is_complete(book, part) for part in kept),

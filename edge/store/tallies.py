@@ -40,6 +40,11 @@ class TallyBook:
         """Return, oldest first, the stream-hours not agreed to whose batches all have receipts."""
         return self._settled("agreed_ns IS NULL")
 
+    def waiting(self) -> int:
+        """Return how many stream-hours the cloud has not agreed to, also those that are on their way."""
+        sql = "SELECT count(*) FROM (SELECT DISTINCT stream, hour FROM tally WHERE agreed_ns IS NULL)"
+        return int(self._book.execute(sql).fetchone()[0])
+
     def kept(self) -> list[StreamHour]:
         """Return `unagreed`, and what was agreed to and can still be sent again."""
         removed = "(SELECT number FROM segment WHERE removed_ns IS NOT NULL)"

@@ -192,6 +192,26 @@ async def test_restore_when_readings_were_stored_one_by_one_then_totals_trace_an
     assert (first.late, bench.live.late) == (0, 0)
 
 
+async def test_restore_when_readings_come_meanwhile_then_each_counts_once(bench: Bench) -> None:
+    """Rule: what was stored before and what came during a restore are told apart by their numbers."""
+    path = run_of(30)
+    parts = [
+        positions(path.values[own, :2], times_ns=path.time_ns[own], first=own.start)
+        for own in (slice(n * 100, n * 100 + 100) for n in range(3))
+    ]
+    for part in parts[:2]:
+        await bench.journal.append([part])
+    bench.clock.advance(30.0)
+    bench.start()
+    bench.lane.offer([parts[1]])  # stored already, and still on its way to the tablets
+    bench.lane.offer([parts[2]])
+    await bench.broadcast.restore()
+    assert not len(bench.lane)
+    bench.clock.advance(30.0)
+    bench.live.refresh()
+    assert bench.live.athletes[ATHLETE].totals["distance_m"] == pytest.approx(29.9 * 3.0, abs=0.5)
+
+
 def test_restore_when_the_session_is_long_then_the_models_inputs_are_those_of_one_run(bench: Bench) -> None:
     """Rule: distance and time behind the expected heart rate are the whole session's, also after a restart."""
     seconds = np.arange(9000) / 10.0

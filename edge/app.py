@@ -19,6 +19,7 @@ from edge.links import LinkStatus
 from edge.messages import Athlete, MetricInfo, Pitch, Session, Snapshot
 from edge.pipeline.clock_watch import ClockWatch
 from edge.pipeline.intake import Intake
+from edge.pipeline.keeping import Keeper
 from edge.pipeline.live import AHEAD_STEP_S, Live
 from edge.pipeline.projection import pitch_calibration
 from edge.pipeline.roster import Wearers, keep_roster
@@ -27,10 +28,10 @@ from edge.release.installer import Installer
 from edge.release.updater import ModelUpdater
 from edge.settings import GatewaySettings
 from edge.sources.base import Source
-from edge.sources.ble import BleSource
 from edge.sources.mqtt import MqttSource
 from edge.store.database import only_gateway
 from edge.store.journal import Journal
+from edge.store.pressure import Thinning
 from edge.store.restamp import ClockStep
 from edge.supervise import keep_running
 from edge.sync.summaries import Summaries
@@ -48,6 +49,7 @@ from shared.roster import read_roster
 from shared.settings import read_secret
 
 if TYPE_CHECKING:
+    from edge.sources.ble import BleSource
     from edge.ui.server import WebServer
 
 _LIVE_BATCHES = 256
@@ -75,12 +77,16 @@ class Gateway:
         self._lock = only_gateway(self._data)
         self._journal = Journal.open(self._data / "gateway.sqlite", clock, max_bytes=settings.store.max_bytes)
         self._keeping_roster = asyncio.Lock()
-        self._radio = BleSource(settings.ble, self._is_worn, clock) if settings.ble else None
+        self._radio = self._named_radio()
         self._sources = self._named_sources() if sources is None else sources
         self._runner = Runner(clock)
         self._live = Live(self._wearers, settings.session, settings.alerts, self._runner, clock)
         self._lane: Lane[list[Readings]] = Lane("live", capacity=_LIVE_BATCHES, policy=Policy.DROP_OLDEST)
         self._intake = Intake(self._wearers, clock.boot_id, pitch_calibration(settings.session))
+        thinning = Thinning()
+        self._keeper = Keeper(
+            self._journal, thinning, settings.store, self._data, clock, has_cloud=settings.sync.url is not None
+        )
         self._storing = Storing(
             self._intake,
             self._journal,
@@ -88,7 +94,8 @@ class Gateway:
             settings.store,
             clock,
             record=record,
-            has_cloud=settings.sync.url is not None,
+            keeper=self._keeper,
+            thinning=thinning,
         )
         self._hub = Hub(clock)
         self._broadcast = Broadcast(self._live, self._lane, self._hub, self._journal, clock)
@@ -148,6 +155,7 @@ class Gateway:
         parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("clock", self._watch.run),
             ("store", self._storing.store),
+            ("keeper", self._keeper.run),
         ]
         for source in self._sources:
             parts.append((source.name, source.run))
@@ -195,6 +203,13 @@ class Gateway:
     def _is_worn(self, sensor: SensorId) -> bool:
         return self._wearers.is_worn(sensor, self._clock.utc_ns())
 
+    def _named_radio(self) -> "BleSource | None":
+        if self._settings.ble is None:
+            return None
+        from edge.sources.ble import BleSource  # noqa: PLC0415  with the radio's library
+
+        return BleSource(self._settings.ble, self._is_worn, self._clock)
+
     def _named_sources(self) -> list[Source]:
         sources: list[Source] = [self._radio] if self._radio else []
         if self._settings.mqtt:
@@ -227,6 +242,7 @@ class Gateway:
             late=lambda: live.late,
             live_dropped=lambda: lane.dropped,
             quota_bytes=self._settings.store.max_bytes,
+            keeper=self._keeper,
             queues=lambda: [self._storing.queue, lane.state, self._hub.queue],
             withheld=lambda: self._storing.withheld,
             uploads=self._uploader.counts if self._uploader else UploadCounts(),

@@ -11,11 +11,13 @@ from edge.counters import QueueState
 from edge.lanes import Lane, Policy
 from edge.links import Link, LinkStatus
 from edge.pipeline.intake import Intake
+from edge.pipeline.keeping import Keeper
 from edge.sensors.base import Rejected
 from edge.settings import StoreSettings
 from edge.sources.base import Delivery, Source
 from edge.sources.replay import FrameRecorder
 from edge.store.journal import Journal
+from edge.store.pressure import Thinning
 from shared.clock import NS_PER_MS, NS_PER_S, Clock
 from shared.errors import StoreError, StoreFull
 from shared.ids import SensorId
@@ -31,12 +33,13 @@ _TOGETHER_S = 0.005
 _NOT_KEPT_UP = "store could not keep up"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Batch:
     source: Source
     deliveries: Sequence[Delivery]
     blocks: list[Readings]
     rejected: list[Rejected]
+    thinned: bool = False
 
 
 class Storing:
@@ -51,15 +54,16 @@ class Storing:
         clock: Clock,
         *,
         record: Path | None = None,
-        has_cloud: bool = True,
+        keeper: Keeper | None = None,
+        thinning: Thinning | None = None,
     ) -> None:
-        """`has_cloud` tells whether anything will ever be complete elsewhere."""
+        """`keeper` makes room in a full store, `thinning` says what is stored while room is short."""
         self._intake = intake
         self._journal = journal
         self._live = live
         self._interval_ns = settings.commit_interval_ms * NS_PER_MS
-        self._keep_ns = round(settings.keep_days * 86_400 * NS_PER_S)
-        self._has_cloud = has_cloud
+        self._keeper = keeper
+        self._thinning = thinning or Thinning()
         self._clock = clock
         self._recorder = FrameRecorder(record) if record else None
         self._lane: Lane[_Batch] = Lane("durable", capacity=_WAITING_BATCHES, policy=Policy.BLOCK)
@@ -147,13 +151,12 @@ class Storing:
 
     async def _make_room(self, exc: StoreError) -> bool:
         """Return whether a full store got room by removing the oldest file that is complete in the cloud."""
-        if not isinstance(exc, StoreFull):
+        if self._keeper is None or not isinstance(exc, StoreFull):
             return False
         try:
-            kept = await self._journal.keep(keep_ns=self._keep_ns, pressed=True, has_cloud=self._has_cloud)
+            return await self._keeper.make_room(pressed=True)
         except StoreError:
             return False
-        return kept.removed > 0
 
     def record_drops(self, dropped: Counter[SensorId]) -> None:
         """Take a source's counts of given-up frames; they become gap records with the next commit."""
@@ -182,15 +185,19 @@ class Storing:
 
     async def _finish_write(self) -> None:
         try:
-            await self._write()
+            await self._write(last=True)
         except StoreError as exc:
             _log.error("last readings could not be stored", problem=str(exc))
 
-    async def _write(self) -> None:
+    async def _write(self, *, last: bool = False) -> None:
         held = self._held
         if not self._appended:
+            for batch in held:  # once each: the same readings are tried again while the store fails
+                batch.blocks = batch.blocks if batch.thinned else self._thinning.take(batch.blocks)
+                batch.thinned = True
             await self._journal.append([block for batch in held for block in batch.blocks])
             self._appended = True
+        self.record_gaps(self._thinning.take_gaps(self._clock.mono_ns(), last=last))
         gaps, self._gaps = self._gaps, []
         try:
             await self._journal.note([frame for batch in held for frame in batch.rejected], gaps)

@@ -9,20 +9,25 @@ import fcntl
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from edge.store.log_check import hidden_commits
 from shared.errors import ConfigError, StoreCorrupt, StoreError, StoreFull
 from shared.ids import Epoch, new_epoch, parse_epoch
+from shared.log import get_logger
 
+_log = get_logger("store")
 _SCHEMA = Path(__file__).parent / "schema"
 _SEGMENT_VERSION = 1
 PAGE_BYTES = 4096
 # What a new schema needs in a database that has reached its limit.
 _MIGRATION_BYTES = 4 * 1024**2
-# A write-ahead log grows to about 4 MB between two checkpoints; what a long read made larger is given back.
-_LOG_BYTES = 16 * 1024**2
+# Two megabytes between two checkpoints: a disk that was full needs twice the log to come free. What a long read made
+# larger is given back.
+_LOG_PAGES = 500
+_LOG_BYTES = 4 * 1024**2
 
 
 class Connect(Protocol):
@@ -52,14 +57,17 @@ def open_database(path: Path, *, max_bytes: int, connect: Connect = connect) -> 
     return connection
 
 
-def open_segment(path: Path, *, max_bytes: int, connect: Connect = connect) -> sqlite3.Connection:
+def open_segment(
+    path: Path, *, max_bytes: int, connect: Connect = connect, on_hidden: Callable[[int], None] = lambda _: None
+) -> sqlite3.Connection:
     """Open (or make) a file of the journal to write; a new one is in its folder for good when this returns.
 
+    `on_hidden` hears how many commits a damaged log hides.
     Raises: StoreError as `open_database`, and for a file that another version made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _closed_on_failure(connect, str(path)) as connection:
-        _durable(connection, path, max_bytes)
+        _durable(connection, path, max_bytes, on_hidden)
         version = _version(connection)
         if version == 0:
             connection.execute("BEGIN IMMEDIATE")
@@ -158,16 +166,25 @@ def _closed_on_failure(connect: Connect, path: str, *, uri: bool = False) -> Ite
         raise
 
 
-def _durable(connection: sqlite3.Connection, path: Path, max_bytes: int) -> None:
+def _durable(
+    connection: sqlite3.Connection, path: Path, max_bytes: int, on_hidden: Callable[[int], None] = lambda _: None
+) -> None:
     """Set what survives a power cut, and see that it took. Raises: StoreError."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    # Some builds write zeros over what is deleted: each merge would go through the log once more. Files go whole.
+    connection.execute("PRAGMA secure_delete = OFF").fetchone()
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}").fetchone()
     limit_pages(connection, max_bytes)
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}").fetchone()
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         raise StoreError(f"{path}: the file system does not allow WAL")
     if connection.execute("PRAGMA synchronous").fetchone()[0] != 2:
         raise StoreError(f"{path}: synchronous=FULL did not take")
+    hidden = hidden_commits(connection, path)
+    if hidden > 1:  # one is what a power cut interrupted, and nobody was told that it is stored
+        _log.error("commits are hidden behind damaged bytes of a log", file=path.name, commits=hidden)
+        on_hidden(hidden)
     # After a failed fsync the log may hold, in the system's memory alone, what an earlier run was not told is stored;
     # it is written anew before anything comes to stand behind it.
     try:

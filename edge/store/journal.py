@@ -31,8 +31,8 @@ from shared.readings import Gap, Readings
 __all__ = ["SESSION_GAP_NS", "Journal", "JournalCounts"]
 T = TypeVar("T")
 _LATENCIES_KEPT = 512
-# What readings leave to gaps, alerts and summaries of a full store.
-_BOOK_SHARE = 0.03
+# What readings leave of a full store to the book: without room for a batch nothing could be sent, and nothing removed.
+_BOOK_BYTES = 96 * 1024**2
 
 
 @dataclass(slots=True)
@@ -52,6 +52,7 @@ class Journal:
         """Raises: StoreError."""
         self._clock = clock
         self._max_bytes = max_bytes
+        self._reserve = min(_BOOK_BYTES, max_bytes // 8)
         self._connection = open_database(path, max_bytes=max_bytes, connect=connect)
         try:
             self._segments = Segments(self._connection, path.parent, connect)
@@ -67,7 +68,14 @@ class Journal:
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="pack")
         self.counts = JournalCounts()
         self.tallies = TallyBook(self._connection)
-        self.outbox = Outbox(self._connection, self._segments, self._tail, epoch(self._connection), clock)
+        self.outbox = Outbox(
+            self._connection,
+            self._segments,
+            self._tail,
+            epoch(self._connection),
+            clock,
+            window_bytes=self._reserve // 2,
+        )
 
     @classmethod
     def open(cls, path: Path, clock: Clock, *, max_bytes: int, connect: Connect = connect) -> Self:
@@ -309,11 +317,11 @@ class Journal:
         return kept
 
     def _set_limits(self) -> None:
-        """Share what the store may take among its files."""
-        sizes = self._segments.sizes()
+        """Share what the store may take among its files; their logs, a few megabytes, come on top."""
+        sizes = self._segments.sizes(logs=False)
         own = sizes.pop(self._tail.segment.number, 0) if self._tail.segment is not None else 0
         others, book = sum(sizes.values()), file_bytes(self._connection)
-        self._tail.limit(int(self._max_bytes * (1 - _BOOK_SHARE)) - others - book)
+        self._tail.limit(self._max_bytes - self._reserve - others - book)
         limit_pages(self._connection, self._max_bytes - others - own)
 
 

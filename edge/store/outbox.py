@@ -19,14 +19,12 @@ from shared.batch import BatchHeader, Lane, SessionSummary, sha256_hex
 from shared.clock import Clock
 from shared.ids import Epoch, new_epoch
 from shared.log import get_logger
-from shared.parquet_codec import SCHEMA_VERSION, decode_parquet, encode_parquet
 from shared.readings import Readings, select
 from shared.tally import NS_PER_HOUR
 
 _log = get_logger("store")
-# What waits in batches at the most, and what of that an older session may take.
-_WINDOW_BYTES = 48 * 1024**2
-_BACKLOG_BYTES = 32 * 1024**2
+# What of the window an older session may fill.
+_BACKLOG_SHARE = 0.7
 # A live file with more than this to send is ended, so that what comes now need not wait behind it.
 _FRESH_READINGS = 1_000_000
 
@@ -56,7 +54,18 @@ class Backlog:
 class Outbox:
     """Batches of one database; `epoch` is what their numbers count within."""
 
-    def __init__(self, book: sqlite3.Connection, segments: Segments, tail: Tail, epoch: Epoch, clock: Clock) -> None:
+    def __init__(
+        self,
+        book: sqlite3.Connection,
+        segments: Segments,
+        tail: Tail,
+        epoch: Epoch,
+        clock: Clock,
+        *,
+        window_bytes: int,
+    ) -> None:
+        """`window_bytes` bounds what waits in raw batches, but for the last one made."""
+        self._window_bytes = window_bytes
         self._book = book
         self._segments = segments
         self._tail = tail
@@ -75,7 +84,7 @@ class Outbox:
         None when there is nothing, or enough is waiting.
         """
         waiting = self._waiting_bytes()
-        if waiting >= (_BACKLOG_BYTES if backlog else _WINDOW_BYTES):
+        if waiting >= self._window_bytes * (_BACKLOG_SHARE if backlog else 1.0):
             return None
         live = self._tail.segment
         if not backlog:
@@ -166,6 +175,8 @@ class Outbox:
 
         One reading, or a summary, cannot be cut: it is set aside with its bytes.
         """
+        from shared.parquet_codec import decode_parquet, encode_parquet  # noqa: PLC0415  as in `packing`
+
         header = batch.header
         blocks = decode_parquet(batch.body) if header.content != "summary" else []
         halves = _halves(blocks)
@@ -314,6 +325,8 @@ class Outbox:
         return int(sent), int(refused)
 
     def _insert(self, lane: Lane, content: str, body: bytes, count: int, *, segment: int | None) -> None:
+        from shared.parquet_codec import SCHEMA_VERSION  # noqa: PLC0415
+
         self._book.execute(
             "INSERT INTO batch (epoch, seq, segment, lane, content, sha256, count, schema, created_ns, body) "
             "VALUES (?1, (SELECT coalesce(max(seq), -1) + 1 FROM batch WHERE epoch = ?1), ?, ?, ?, ?, ?, ?, ?, ?)",

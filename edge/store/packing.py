@@ -12,7 +12,6 @@ from edge.store.chunks import Row, is_damage, read_rows, read_what_can_be
 from edge.store.database import Connect, connect
 from edge.store.restamp import Steps, restamp
 from edge.store.segments import open_to_read
-from shared.parquet_codec import encode_parquet
 from shared.readings import Readings, select
 from shared.tally import NOTHING, Tallies, tallies
 
@@ -77,6 +76,8 @@ def pack(plan: Plan, *, only: tuple[str, int, int] | None = None) -> Packed:
             packed.chunks, readings, before = packed.chunks + 1, readings + row.readings, row.id
     finally:
         connection.close()
+    from shared.parquet_codec import encode_parquet  # noqa: PLC0415  Arrow comes with the first batch, not the gateway
+
     packed.chunks = max(packed.chunks, 1)
     for stream, blocks in by_stream.items():
         packed.bodies.append((stream, encode_parquet(blocks), sum(map(len, blocks))))

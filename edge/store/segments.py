@@ -102,7 +102,17 @@ class Segments:
         path = self.path(segment)
         if not path.is_file():
             raise StoreError(f"{path}: a file of the journal is missing")
-        return open_segment(path, max_bytes=max_bytes, connect=self.connect)
+        return open_segment(
+            path, max_bytes=max_bytes, connect=self.connect, on_hidden=lambda count: self._tell_hidden(segment, count)
+        )
+
+    def _tell_hidden(self, segment: Segment, commits: int) -> None:
+        """Record as a gap what a damaged log hides: how many commits, for their readings are not known."""
+        self._book.execute(
+            "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) "
+            "VALUES (NULL, 'all', ?, ?, ?, 'stored bytes were damaged: commits')",
+            (segment.begun_ns, segment.ended_ns, commits),
+        )
 
     def read(self, segment: Segment) -> sqlite3.Connection | None:
         """Open a file to read only, None where it is not there (any more)."""
@@ -144,9 +154,9 @@ class Segments:
             if segment.removed_ns is not None:
                 self._unlink(segment)
 
-    def sizes(self) -> dict[int, int]:
-        """Return the bytes of each file that is there, logs included; what is in the book counts there."""
-        return {segment.number: _bytes_on_disk(self.path(segment)) for segment in self.kept() if segment.file}
+    def sizes(self, *, logs: bool = True) -> dict[int, int]:
+        """Return the bytes of each file that is there, with its log; what is in the book counts there."""
+        return {segment.number: _bytes_on_disk(self.path(segment), logs=logs) for segment in self.kept() if segment.file}
 
     def _unlink(self, segment: Segment) -> None:
         if not segment.file:
@@ -188,9 +198,9 @@ def count_chunks(connection: sqlite3.Connection) -> tuple[int, int, int]:
     return max(row[0] for row in rows), sum(row[1] for row in rows), max(row[2] for row in rows)
 
 
-def _bytes_on_disk(path: Path) -> int:
+def _bytes_on_disk(path: Path, *, logs: bool) -> int:
     size = 0
-    for suffix in _LOGS[:2]:
+    for suffix in _LOGS[: 2 if logs else 1]:
         with contextlib.suppress(FileNotFoundError):
             size += path.with_name(path.name + suffix).stat().st_size
     return size

@@ -7,7 +7,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
 
-from shared.batch import EpochBound, StreamHour
+from shared.batch import MAX_RANGES, SeqRange, StreamHour
 from shared.tally import NOTHING, Tallies, Tally
 
 
@@ -63,12 +63,19 @@ class TallyBook:
         sql = "UPDATE tally SET agreed_ns = NULL WHERE stream = ? AND hour = ?"
         self._book.executemany(sql, [(line.stream, line.hour) for line in lines])
 
-    def bounds(self) -> list[EpochBound]:
-        """Return the epochs under which the cloud took batches of ours, and the highest number of each."""
+    def taken(self) -> list[SeqRange]:
+        """Return the numbers under which the cloud took raw batches of ours, without the holes if that is too long."""
         rows = self._book.execute(
-            "SELECT epoch, max(seq) FROM batch WHERE receipt IN ('stored', 'duplicate') GROUP BY epoch"
-        )
-        return [EpochBound(epoch=epoch, seq=seq) for epoch, seq in rows]
+            "SELECT epoch, min(seq), max(seq) FROM (SELECT epoch, seq, receipt IN ('stored', 'duplicate') AS ours, "
+            "seq - row_number() OVER (PARTITION BY epoch, receipt IN ('stored', 'duplicate') ORDER BY seq) AS run "
+            "FROM batch) WHERE ours GROUP BY epoch, run ORDER BY epoch, 2"
+        ).fetchall()
+        if len(rows) > MAX_RANGES:
+            ends: dict[str, tuple[int, int]] = {}
+            for epoch, first, last in rows:
+                ends[epoch] = (ends.get(epoch, (first, 0))[0], last)
+            rows = [(epoch, *both) for epoch, both in ends.items()]
+        return [SeqRange(epoch=epoch, first=first, last=last) for epoch, first, last in rows]
 
     def _settled(self, which: str) -> list[StreamHour]:
         """Return the sums over all segments of the stream-hours that have a row like `which`.

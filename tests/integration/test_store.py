@@ -12,11 +12,13 @@ import pytest
 
 from edge.lanes import Lane, Policy
 from edge.pipeline.intake import Intake
+from edge.pipeline.keeping import Keeper
 from edge.pipeline.roster import Wearers
 from edge.pipeline.storing import Storing
 from edge.sensors.base import Rejected
 from edge.settings import StoreSettings
 from edge.store.journal import Journal
+from edge.store.pressure import Thinning
 from edge.store.reader import JournalReader
 from shared.alerts import Alert, Severity
 from shared.batch import Lane as BatchLane
@@ -60,17 +62,26 @@ async def fill_up(journal: Journal, block: Readings) -> int:
         stored += 1
 
 
-def damage(folder: Path, row: int, *, table: str = "chunk") -> None:
-    """Flip a bit of the row-th chunk, or commit, of the only file, as a bad disk does."""
+def damage(folder: Path, row: int) -> None:
+    """Flip a bit of the row-th chunk of the only file, as a bad disk does."""
     (file,) = (folder / "journal").glob("*.sqlite")
     with contextlib.closing(sqlite3.connect(file)) as other:
-        row_id, body = other.execute(
-            f"SELECT id, body FROM {table} ORDER BY id LIMIT 1 OFFSET ?", (row - 1,)
-        ).fetchone()
+        sql = "SELECT id, body FROM chunk ORDER BY id LIMIT 1 OFFSET ?"
+        row_id, body = other.execute(sql, (row - 1,)).fetchone()
         wrong = bytearray(body)
         wrong[len(wrong) // 2] ^= 1
-        other.execute(f"UPDATE {table} SET body = ? WHERE id = ?", (bytes(wrong), row_id))
+        other.execute("UPDATE chunk SET body = ? WHERE id = ?", (bytes(wrong), row_id))
         other.commit()
+
+
+def files_of(folder: Path) -> list[str]:
+    """Return the names of the journal's files."""
+    return sorted(path.name for path in (folder / "journal").glob("*.sqlite"))
+
+
+def bytes_of(folder: Path) -> int:
+    """Return what the book and the journal's files take, without their logs."""
+    return sum(path.stat().st_size for path in folder.rglob("*.sqlite"))
 
 
 async def append_apart(journal: Journal, count: int) -> None:
@@ -273,8 +284,7 @@ async def test_store_when_full_then_it_says_so_loses_nothing_and_recovers(tmp_pa
             await journal.append([noise()])
         with JournalReader(tmp_path / "gateway.sqlite") as reader:
             assert sum(len(b) for _, blocks in reader.blocks(imported=False) for b in blocks) == stored * 4000
-        size_bytes = sum(file.stat().st_size for file in tmp_path.rglob("*.sqlite"))
-        assert size_bytes <= MAX_BYTES
+        assert bytes_of(tmp_path) <= MAX_BYTES
         await make_room(journal)
         await journal.append([noise()])
         assert (await journal.totals())["readings"] == (stored + 1) * 4000
@@ -393,14 +403,15 @@ async def test_storing_when_the_store_is_full_of_what_the_cloud_has_then_the_old
     await journal.run(lambda: journal._connection.execute("UPDATE tally SET agreed_ns = 1"))
     for block in (noise(), heart_rates([60])):
         await fill_up(journal, block)
-    assert len(list(tmp_path.rglob("journal/*.sqlite"))) > 1
+    assert len(files_of(tmp_path)) > 1
     source, live = ListSource(), Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST)
-    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock)
+    keeper = Keeper(journal, Thinning(), StoreSettings(), tmp_path, system_clock, has_cloud=True)
+    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock, keeper=keeper)
     tasks = [asyncio.create_task(storing.take_from(source)), asyncio.create_task(storing.store())]
     source.give([position_frame(0)])
     await until(lambda: source.acknowledged == [0])
     await until(lambda: storing.status.up)
-    assert not (tmp_path / "journal" / "000001.sqlite").exists()
+    assert "000001.sqlite" not in files_of(tmp_path)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)

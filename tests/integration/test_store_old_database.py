@@ -22,6 +22,11 @@ def book(tmp_path: Path) -> Path:
     return path
 
 
+def size_of(book: Path) -> int:
+    """Return the file's bytes."""
+    return book.stat().st_size
+
+
 def stored(book: Path) -> int:
     """Return how many readings an export would find."""
     with JournalReader(book) as reader:
@@ -51,7 +56,7 @@ async def test_old_database_when_opened_twice_then_everything_is_there_and_goes_
 async def test_old_database_when_its_chunks_are_past_their_time_then_the_file_shrinks(book: Path) -> None:
     """Rule: the chunks of an older version stand in the book; they go when the cloud has them, and give room back."""
     clock = ManualClock()
-    before = book.stat().st_size
+    before = size_of(book)
     journal = Journal.open(book, clock, max_bytes=2**30)
     try:
         await journal.append([heart_rates([100])])
@@ -64,5 +69,5 @@ async def test_old_database_when_its_chunks_are_past_their_time_then_the_file_sh
         assert old.removed
     finally:
         journal.close()
-    assert book.stat().st_size < before / 2
+    assert size_of(book) < before / 2
     assert stored(book) == 1

@@ -9,8 +9,6 @@ import psutil
 
 from edge.counters import Measures, QueueState, UploadCounts
 from edge.health_messages import (
-    PRESSURE_LEVELS,
-    WATERMARKS_PERCENT,
     AdapterHealth,
     GapEntry,
     Health,
@@ -25,10 +23,11 @@ from edge.health_messages import (
 from edge.inference.runner import Runner
 from edge.links import LinkStatus
 from edge.pipeline.intake import Intake, SensorCounts
+from edge.pipeline.keeping import Keeper
 from edge.pipeline.roster import Wearers
 from edge.release.slots import Slot
 from edge.store.journal import Journal
-from edge.store.outbox import Backlog
+from edge.store.backlog import Backlog
 from shared.clock import NS_PER_S, Clock
 from shared.ids import SensorId
 
@@ -62,8 +61,7 @@ class Sources:
     withheld: Callable[[], int]
     """Frames that came and are not acknowledged yet."""
     uploads: UploadCounts
-    pressure: Callable[[], str] | None = None
-    """Name of the level that the store is held to, of `PRESSURE_LEVELS`; without it the fill tells."""
+    keeper: Keeper
 
 
 class HealthReport:
@@ -135,8 +133,6 @@ class HealthReport:
 
     def _store(self, totals: dict[str, int], backlog: Backlog) -> StoreHealth:
         counts, sources = self._sources.journal.counts, self._sources
-        percent = 100 * totals["database_bytes"] / sources.quota_bytes
-        level = PRESSURE_LEVELS[sum(percent >= mark for mark in WATERMARKS_PERCENT)]
         return StoreHealth(
             readings=totals["readings"],
             database_bytes=totals["database_bytes"],
@@ -147,8 +143,8 @@ class HealthReport:
             commits=counts.commits,
             commit_ms_p99=float(np.percentile(counts.commit_ms, 99)) if counts.commit_ms else None,
             quota_bytes=sources.quota_bytes,
-            pressure=sources.pressure() if sources.pressure else level,
-            pressure_percent=round(percent, 2),
+            pressure=sources.keeper.level.name.lower(),
+            pressure_percent=round(sources.keeper.percent, 4),
         )
 
     async def _stored_sessions(self) -> list[SessionEntry]:

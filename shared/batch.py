@@ -7,7 +7,7 @@ a batch is (gateway, epoch, seq) and never a time. The header fields that are no
 import hashlib
 from dataclasses import fields
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -20,6 +20,13 @@ CONTENT = "sideline-content"
 SCHEMA = "sideline-schema"
 COUNT = "sideline-count"
 MAX_BATCH_BYTES = 4 * 1024 * 1024
+MAX_RECONCILED = 1000
+"""Stream-hours in one reconciliation: forty days of a stream, some 100 kB."""
+MAX_RANGES = 1000
+
+
+# What 64 bits of nanoseconds can say.
+_MAX_HOUR = 2_562_047
 
 
 class Lane(StrEnum):
@@ -62,6 +69,45 @@ class EpochState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     epoch: str
     contiguous_seq: int
     stored: int
+    highest_seq: int = -1
+    """The highest number ever taken; above what the gateway itself has given, another copy of it has used the epoch."""
+
+
+class StreamHour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Count and digest (`shared.tally`) of one stream's readings of one hour, on the side that tells them."""
+
+    stream: Annotated[str, msgspec.Meta(max_length=32)]
+    hour: Annotated[int, msgspec.Meta(ge=-_MAX_HOUR, le=_MAX_HOUR)]
+    count: int
+    digest: int
+
+
+class SeqRange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Numbers of an epoch, first and last included, under which a gateway's batches were taken.
+
+    What stands under others was sent by another copy of its database and is not compared with what it holds.
+    """
+
+    epoch: Annotated[str, msgspec.Meta(max_length=32)]
+    first: int
+    last: int
+
+
+class Reconcile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /v1/gateways/{gateway}/reconcile`: what the gateway holds of some stream-hours, each named once."""
+
+    batches: list[SeqRange]
+    tallies: list[StreamHour]
+
+
+class Reconciled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The answer: the stream-hours that differ, as the cloud holds them, and how many there was no time to compare.
+
+    What was not compared are the last `unchecked` ones of the request; all others that are not listed agree.
+    """
+
+    differing: list[StreamHour]
+    unchecked: int = 0
 
 
 class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -148,12 +148,12 @@ def _joined(columns: list[NDArray[Any]]) -> bytes:
 def _merged(stream: Stream, blocks: list[Readings]) -> tuple[_Group, list[bytes]]:
     """Return the blocks of one stream as runs of one sensor, origin, athlete and boot each, and their columns."""
     keys = [
-        (block.sensor, block.origin, block.athlete or "", block.clocks.boot if block.clocks is not None else "",
-         block.athlete is None, block.clocks is None)
+        (block.sensor, block.origin, block.athlete, None if (clocks := block.clocks) is None else clocks.boot)
         for block in blocks
-    ]  # fmt: skip
-    ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
-    row_ranks = np.repeat(np.array([ranks[key] for key in keys], np.int32), [len(block.sequence) for block in blocks])
+    ]
+    ranks = {key: rank for rank, key in enumerate(sorted(set(keys), key=_in_order))}
+    lengths = [len(block.sequence) for block in blocks]
+    row_ranks = np.repeat(np.array([ranks[key] for key in keys], np.int32), lengths)
     order = np.argsort(row_ranks, kind="stable")
     counts = np.bincount(row_ranks).tolist()
     runs = Runs.of(counts)
@@ -163,14 +163,14 @@ def _merged(stream: Stream, blocks: list[Readings]) -> tuple[_Group, list[bytes]
         packing, parts = pack(column, runs, _unit(len(packings), column))
         packings.append(packing)
         bodies += parts
-    labels = _Labels(
-        [key[0] for key in ranks],
-        [None if key[4] else key[2] for key in ranks],
-        [key[1] for key in ranks],
-        [None if key[5] else key[3] for key in ranks],
-        counts,
-    )
+    sensors, origins, athletes, boots = (list(column) for column in zip(*ranks, strict=True))
+    labels = _Labels(sensors, athletes, origins, boots, counts)
     return _Group(stream.name, labels, packings), bodies
+
+
+def _in_order(key: tuple[str | None, ...]) -> list[tuple[bool, str]]:
+    """Return what sorts texts of which some may be missing."""
+    return [(text is not None, text or "") for text in key]
 
 
 def _columns(stream: Stream, blocks: list[Readings], order: NDArray[np.intp]) -> list[_Numbers]:

@@ -3,15 +3,15 @@
 import asyncio
 import time
 import uuid
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
+class Stamp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One moment: wall time for people, monotonic time for durations, and the boot that it counts in."""
 
     utc_ns: int

@@ -83,9 +83,13 @@ class SyncError(SidelineError):
 
 
 class LinkDown(SyncError):
-    """The cloud could not be reached."""
+    """The cloud could not be reached, or was lost; `under_way` tells that part of the body had been sent."""
 
     retryable = True
+
+    def __init__(self, problem: str, *, under_way: bool = False) -> None:
+        super().__init__(problem)
+        self.under_way = under_way
 
 
 class ServerBusy(SyncError):

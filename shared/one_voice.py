@@ -4,21 +4,20 @@ The first heard speaks until it has been silent for five seconds; then whoever i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from shared.clock import NS_PER_S
 from shared.ids import SensorId
-from shared.readings import Readings, select
+from shared.readings import Readings, select, span_ns
 
 HAND_OVER_NS = 5 * NS_PER_S
 # Charge is each sensor's own, and an answer counts whoever took it.
 _MANY_VOICED = frozenset({"battery", "exertion"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Voice:
+class Voice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who speaks for a stream, and when it last did."""
 
     sensor: SensorId
@@ -32,11 +31,14 @@ def one_voice(blocks: Sequence[Readings], voice: Voice | None) -> tuple[list[Rea
     """
     if blocks[0].stream in _MANY_VOICED:
         return list(blocks), voice
-    sensors = {block.sensor for block in blocks}
-    if len(sensors) == 1 and (voice is None or voice.sensor in sensors):
-        last_ns = max(int(block.time_ns.max()) for block in blocks)
-        last_ns = last_ns if voice is None else max(last_ns, voice.last_ns)
-        return list(blocks), Voice(sensor=blocks[0].sensor, last_ns=last_ns)
+    sensor = blocks[0].sensor if voice is None else voice.sensor
+    last_ns = 0 if voice is None else voice.last_ns
+    for block in blocks:
+        if block.sensor != sensor:
+            break
+        last_ns = max(last_ns, span_ns(block)[1])
+    else:
+        return list(blocks), Voice(sensor=sensor, last_ns=last_ns)
     times = np.concatenate([block.time_ns for block in blocks])
     owner = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
     kept = np.zeros(len(times), bool)

@@ -1,8 +1,9 @@
 """What sensors send and what it means: Frame (bytes as received), Readings (numpy columns), Quality, Gap."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntFlag
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,8 +34,8 @@ class Quality(IntFlag):
     """Not measured: filled in or derived by the device."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+# A struct, because one is made for every message.
+class Frame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Bytes as one sensor sent them; `channel` (a characteristic's UUID, a topic's last word) says how to read them."""
 
     sensor: SensorId
@@ -47,8 +48,9 @@ NO_TIME = np.iinfo(np.int64).min
 """In `Clocks.device_ns`: the device sent no time with this reading."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clocks:
+# Structs, because one is made for every sensor's share of every batch; dataclasses too, for `dataclasses.replace`.
+@dataclass(init=False, repr=False, eq=False, kw_only=True, match_args=False)
+class Clocks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The clocks behind a block's UTC: what the device's own said, and the gateway's monotonic one at arrival.
 
     `device_ns` int64[n] counts as the device does (UTC, or nanoseconds since it knows best), NO_TIME where it sent
@@ -60,8 +62,8 @@ class Clocks:
     mono_ns: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readings:
+@dataclass(init=False, repr=False, eq=False, kw_only=True, match_args=False)
+class Readings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A block of one stream of one sensor: n readings in k columns.
 
     `sequence` int64[n] counts readings within `origin` (the device's power-on, or the gateway's for devices that do
@@ -91,16 +93,36 @@ class Readings:
 def select(block: Readings, chosen: slice | NDArray[np.bool_] | NDArray[np.int64]) -> Readings:
     """Return some of a block's readings: a slice, those that a mask marks, or by row number."""
     clocks = block.clocks
-    return replace(
-        block,
+    return Readings(
+        sensor=block.sensor,
+        stream=block.stream,
+        origin=block.origin,
         sequence=block.sequence[chosen],
         time_ns=block.time_ns[chosen],
         values=block.values[chosen],
         quality=block.quality[chosen],
+        athlete=block.athlete,
         clocks=None
         if clocks is None
         else Clocks(boot=clocks.boot, device_ns=clocks.device_ns[chosen], mono_ns=clocks.mono_ns[chosen]),
     )
+
+
+# As many readings as this are found the first and the last of without numpy, whose calls cost more than they are.
+_FEW = 32
+
+
+def span_ns(block: Readings) -> tuple[int, int]:
+    """Return the times of the earliest and the latest reading of a block that has any."""
+    times = block.time_ns
+    count = len(times)
+    if count == 1:
+        only: int = times.item(0)
+        return only, only
+    if count <= _FEW:
+        each: list[int] = times.tolist()
+        return min(each), max(each)
+    return int(times.min()), int(times.max())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

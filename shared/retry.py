@@ -15,6 +15,9 @@ class Backoff:
     cap_s: float = 300.0
 
     def delay_s(self, attempt: int, rng: random.Random, *, at_least_s: float = 0.0) -> float:
-        """Return the wait before attempt `attempt` (0 is the first retry); `at_least_s` is a server's Retry-After."""
+        """Return the wait before attempt `attempt` (0 is the first retry); `at_least_s` is a server's Retry-After.
+
+        A server that is busy tells many clients the same: they are spread over as long again.
+        """
         ceiling = min(self.cap_s, self.base_s * 2.0 ** min(attempt, 32))
-        return at_least_s + rng.uniform(0, ceiling)
+        return at_least_s + rng.uniform(0, max(ceiling, at_least_s))

@@ -90,9 +90,14 @@ def read_roster(path: Path) -> Roster:
     return roster
 
 
+def encode_roster(roster: Roster) -> bytes:
+    """Return a roster file's bytes, readable by people."""
+    return msgspec.json.format(msgspec.json.encode(roster), indent=1) + b"\n"
+
+
 def write_roster(roster: Roster, path: Path) -> None:
-    """Write a roster file, readable by people."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(roster), indent=1) + b"\n")
+    """Write a roster file."""
+    path.write_bytes(encode_roster(roster))
 
 
 def profile_of(athlete: RosterAthlete, roster: Roster) -> Profile:

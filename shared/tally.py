@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shared.clock import NS_PER_S
 from shared.quantities import STREAMS
-from shared.readings import Readings
+from shared.readings import Readings, select
 from shared.resolution import kept_time, scale
 
 NS_PER_HOUR = 3600 * NS_PER_S
@@ -25,7 +25,7 @@ _SIGN = 1 << 63
 _SHIFT = np.uint64(33)
 _MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 # Fits a processor's cache with its columns; also bounds the memory beside a long list of small blocks.
-_STEP_READINGS = 65_536
+_STEP_READINGS = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,14 @@ def hashed(blocks: Iterable[Readings]) -> Iterable[HashedReadings]:
 
 
 def _steps(blocks: Sequence[Readings]) -> Iterable[list[Readings]]:
-    """Yield runs of whole blocks of about `_STEP_READINGS`: one block's overhead would otherwise be paid for each."""
+    """Yield runs of blocks of about `_STEP_READINGS`: one block's overhead would otherwise be paid for each."""
     run: list[Readings] = []
     count = 0
     for block in blocks:
+        if len(block) > _STEP_READINGS:
+            for start in range(0, len(block), _STEP_READINGS):
+                yield [select(block, slice(start, start + _STEP_READINGS))]
+            continue
         run.append(block)
         count += len(block)
         if count >= _STEP_READINGS:

@@ -11,7 +11,7 @@ from shared.clock import NS_PER_S
 from shared.ids import AthleteId, SensorId
 from shared.one_voice import Voice, one_voice
 from shared.quantities import STREAMS
-from shared.readings import Readings, select
+from shared.readings import Readings, select, span_ns
 
 B = TypeVar("B")
 R = TypeVar("R")
@@ -57,6 +57,18 @@ def merge(blocks: Sequence[Readings]) -> Readings:
         return first
     times = np.concatenate([block.time_ns for block in blocks])
     sequences = np.concatenate([block.sequence for block in blocks])
+    alone = all(block.sensor == first.sensor and block.origin == first.origin for block in blocks)
+    if alone and (sequences[1:] > sequences[:-1]).all() and (times[1:] >= times[:-1]).all():  # mostly
+        return Readings(
+            sensor=first.sensor,
+            stream=first.stream,
+            origin=first.origin,
+            sequence=sequences,
+            time_ns=times,
+            values=np.concatenate([block.values for block in blocks]),
+            quality=np.concatenate([block.quality for block in blocks]),
+            athlete=first.athlete,
+        )
     sources = {key: i for i, key in enumerate(dict.fromkeys((block.sensor, block.origin) for block in blocks))}
     source = np.concatenate([np.full(len(block), sources[block.sensor, block.origin]) for block in blocks])
     identity = np.lexsort((sequences, source))
@@ -74,6 +86,19 @@ def merge(blocks: Sequence[Readings]) -> Readings:
     )
 
 
+@dataclass(slots=True)
+class _Open:
+    """One athlete's windows that are not over: their blocks by number, and who speaks and how far each sensor is."""
+
+    closed: int = -1
+    pending: dict[int, list[Readings]] = field(default_factory=dict)
+    voices: dict[str, Voice | None] = field(default_factory=dict)
+    newest_ns: dict[tuple[SensorId, str], int] = field(default_factory=dict)
+    top_ns: int = 0
+    slowest: tuple[SensorId, str] | None = None
+    """Whose newest reading all waited for when this was last looked at."""
+
+
 class Windower:
     """Cuts readings into tumbling windows of `size_ns` per athlete.
 
@@ -86,10 +111,7 @@ class Windower:
     def __init__(self, *, size_ns: int = NS_PER_S, lateness_ns: int = NS_PER_S) -> None:
         self._size_ns = size_ns
         self._lateness_ns = lateness_ns
-        self._pending: dict[AthleteId, dict[int, list[Readings]]] = defaultdict(dict)
-        self._closed: dict[AthleteId, int] = {}
-        self._voices: dict[AthleteId, dict[str, Voice | None]] = defaultdict(dict)
-        self._newest_ns: dict[AthleteId, dict[tuple[SensorId, str], int]] = defaultdict(dict)
+        self._open: dict[AthleteId, _Open] = {}
         self.late = 0
 
     @property
@@ -108,79 +130,98 @@ class Windower:
         """
         athletes: dict[AthleteId, None] = {}
         for block in blocks:
-            if block.athlete is not None and len(block):
-                self._file(block.athlete, block)
+            if block.athlete is not None and len(block) and self._file(block.athlete, block):
                 athletes[block.athlete] = None
         windows: list[Window] = []
         for athlete in athletes:
-            last = (self._reached_ns(athlete) - self._lateness_ns) // self._size_ns - 1
-            if last > self._closed.get(athlete, -1):  # mostly not: no further window is over
-                windows += self._close(athlete, last)
+            open_ = self._open[athlete]
+            last = (self._reached_ns(open_) - self._lateness_ns) // self._size_ns - 1
+            if last > open_.closed:
+                windows += self._close(athlete, open_, last)
         return windows
 
     def advance(self, now_ns: int) -> list[Window]:
         """Return the windows that nothing is waited for any more, also those of athletes who fell silent."""
         last = (now_ns - self._wait_ns) // self._size_ns - 1
-        return [window for athlete in list(self._pending) for window in self._close(athlete, last)]
+        return [window for athlete, open_ in self._open.items() for window in self._close(athlete, open_, last)]
 
     def flush(self) -> list[Window]:
         """Return all that is pending, at the end of a recording."""
-        return [window for athlete in list(self._pending) for window in self._close(athlete, None)]
+        return [window for athlete, open_ in self._open.items() for window in self._close(athlete, open_, None)]
 
     def follow(self, earlier: "Windower") -> list[Window]:
         """Go on where a windower of longer windows stands: what it closed stays closed, what it holds is taken over."""
-        for athlete, index in earlier._closed.items():  # noqa: SLF001  one of our own kind
-            self._closed[athlete] = (index + 1) * earlier._size_ns // self._size_ns - 1  # noqa: SLF001
-        self._voices = earlier._voices  # noqa: SLF001
+        pending: list[Readings] = []
+        for athlete, held in earlier._open.items():  # noqa: SLF001  one of our own kind
+            open_ = self._open.setdefault(athlete, _Open())
+            if held.closed >= 0:
+                open_.closed = (held.closed + 1) * earlier._size_ns // self._size_ns - 1  # noqa: SLF001
+            open_.voices = held.voices
+            pending += [block for blocks in held.pending.values() for block in blocks]
         self.late += earlier.late
-        pending = [blocks for held in earlier._pending.values() for blocks in held.values()]  # noqa: SLF001
-        return self.push(*(block for blocks in pending for block in blocks))
+        return self.push(*pending)
 
-    def _file(self, athlete: AthleteId, block: Readings) -> None:
-        """Put a block's readings into the windows that they belong to."""
-        closed = self._closed.get(athlete, -1)
-        pending = self._pending[athlete]
-        first_ns, last_ns = int(block.time_ns.min()), int(block.time_ns.max())
-        for index, part in self._split(block, first_ns // self._size_ns, last_ns // self._size_ns):
-            if index <= closed:
-                self.late += len(part)
-            else:
-                pending.setdefault(index, []).append(part)
-        newest = self._newest_ns[athlete]
+    def _file(self, athlete: AthleteId, block: Readings) -> bool:
+        """Put a block's readings into the windows that they belong to; return whether one of them may be over now."""
+        open_ = self._open.get(athlete)
+        if open_ is None:
+            open_ = self._open[athlete] = _Open()
+        first_ns, last_ns = span_ns(block)
+        first = first_ns // self._size_ns
+        if first == last_ns // self._size_ns:  # live, nearly every block
+            self._put(open_, first, block)
+        else:
+            indices = block.time_ns // self._size_ns
+            for index in np.unique(indices).tolist():
+                self._put(open_, index, select(block, indices == index))
         key = (block.sensor, block.stream)
-        newest[key] = max(last_ns, newest.get(key, 0))
+        known_ns = open_.newest_ns.get(key)
+        if known_ns is None or last_ns > known_ns:
+            open_.newest_ns[key] = last_ns
+            open_.top_ns = max(open_.top_ns, last_ns)
+        # Whom all wait for still is where no window is over, and not so late that nobody waits any more.
+        slowest = open_.slowest
+        if known_ns is None or slowest is None:
+            return True
+        slowest_ns = open_.newest_ns[slowest]
+        over_ns = (open_.closed + 2) * self._size_ns + self._lateness_ns
+        return slowest_ns >= over_ns or slowest_ns < open_.top_ns - PATIENCE_NS
 
-    def _reached_ns(self, athlete: AthleteId) -> int:
+    def _put(self, open_: "_Open", index: int, part: Readings) -> None:
+        if index <= open_.closed:
+            self.late += len(part)
+        elif (blocks := open_.pending.get(index)) is None:
+            open_.pending[index] = [part]
+        else:
+            blocks.append(part)
+
+    def _reached_ns(self, open_: "_Open") -> int:
         """Return the time that all of the athlete's streams that are waited for have reached."""
-        newest = self._newest_ns[athlete]
-        waited = [time_ns for (_, stream), time_ns in newest.items() if self._is_steady(stream)] or newest.values()
-        return min(time_ns for time_ns in waited if time_ns >= max(waited) - PATIENCE_NS)
+        newest = open_.newest_ns
+        waited = {key: time_ns for key, time_ns in newest.items() if self._is_steady(key[1])} or newest
+        given_up_ns = max(waited.values()) - PATIENCE_NS
+        open_.slowest = min((key for key, time_ns in waited.items() if time_ns >= given_up_ns), key=waited.__getitem__)
+        return waited[open_.slowest]
 
     def _is_steady(self, stream: str) -> bool:
         return STREAMS[stream].rate_hz * self._size_ns >= NS_PER_S
 
-    def _split(self, block: Readings, first: int, last: int) -> list[tuple[int, Readings]]:
-        """Return the parts of a block by window number, of which `first` and `last` are its ends."""
-        if first == last:  # live, nearly every block
-            return [(first, block)]
-        indices = block.time_ns // self._size_ns
-        return [(index, select(block, indices == index)) for index in np.unique(indices).tolist()]
-
-    def _close(self, athlete: AthleteId, last: int | None) -> list[Window]:
+    def _close(self, athlete: AthleteId, open_: "_Open", last: int | None) -> list[Window]:
         """Close the windows up to number `last`, or all."""
-        pending = self._pending[athlete]
+        pending = open_.pending
         if last is None:
             ready = sorted(pending)
         else:
             ready = sorted(index for index in pending if index <= last)
-            self._closed[athlete] = max(last, self._closed.get(athlete, -1))
-        return [self._window(athlete, index, pending.pop(index)) for index in ready]
+            open_.closed = max(last, open_.closed)
+        return [self._window(athlete, open_.voices, index, pending.pop(index)) for index in ready]
 
-    def _window(self, athlete: AthleteId, index: int, blocks: list[Readings]) -> Window:
+    def _window(
+        self, athlete: AthleteId, voices: dict[str, Voice | None], index: int, blocks: list[Readings]
+    ) -> Window:
         by_stream: dict[str, list[Readings]] = defaultdict(list)
         for block in blocks:
             by_stream[block.stream].append(block)
-        voices = self._voices[athlete]
         streams: dict[str, Readings] = {}
         for stream, parts in by_stream.items():
             spoken, voices[stream] = one_voice(parts, voices.get(stream))

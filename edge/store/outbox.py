@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from edge.store.backlog import Backlog, read_backlog, unfilled_live
 from edge.store.packing import Packed, Plan, pack
 from edge.store.segments import Segments
 from edge.store.steps import read_steps
@@ -37,18 +38,6 @@ class Pending:
     body: bytes
     is_fresh: bool = False
     """Whether it is a summary or tells of now; the others wait for these."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """What waits for a receipt, and what was refused for good; `readings` are those that stand in no batch yet."""
-
-    batches: int
-    size_bytes: int
-    readings: int
-    oldest_ns: int | None
-    sent: int
-    refused: int
 
 
 class Outbox:
@@ -94,7 +83,7 @@ class Outbox:
             filled = self._segments.get(live.number).filled
             if self._tail.last <= max(filled, live.first_id - 1):
                 return None
-            if waiting and self._unfilled_live() > _FRESH_READINGS:
+            if waiting and unfilled_live(self._book, self._tail) > _FRESH_READINGS:
                 self._tail.seal(goes_on=True)
             return self._plan_of(live.number, self._tail.last or filled)
         for segment in self._segments.kept():
@@ -266,26 +255,7 @@ class Outbox:
 
     def backlog(self) -> Backlog:
         """Return what waits."""
-        batches, size_bytes, oldest_ns = self._book.execute(
-            "SELECT count(*), coalesce(sum(length(body)), 0), min(created_ns) FROM batch WHERE receipt IS NULL"
-        ).fetchone()
-        readings = self._unfilled_live()
-        times = [oldest_ns] if oldest_ns is not None else []
-        for segment in self._segments.kept():
-            live = self._tail.segment is not None and segment.number == self._tail.segment.number
-            if live and readings:
-                times.append(self._tail.newest_ns if segment.filled else segment.begun_ns)
-            elif not live and segment.filled < segment.last:
-                readings += segment.readings if segment.filled < segment.first_id else 0
-                times.append(segment.begun_ns)
-        return Backlog(
-            batches=batches,
-            size_bytes=size_bytes,
-            readings=readings,
-            oldest_ns=min(times) if times else None,
-            sent=self._sent,
-            refused=self._refused,
-        )
+        return read_backlog(self._book, self._segments, self._tail, sent=self._sent, refused=self._refused)
 
     def _plan_of(self, number: int, last: int, *, after: int | None = None) -> Plan:
         segment = self._segments.get(number)
@@ -300,18 +270,6 @@ class Outbox:
             time_ns=segment.begun_ns,
             connect=self._segments.connect,
         )
-
-    def _unfilled_live(self) -> int:
-        """Return the readings of the live file that stand in no batch yet."""
-        tail = self._tail
-        if tail.segment is None or tail.connection is None:
-            return 0
-        (filled,) = self._book.execute("SELECT filled FROM segment WHERE number = ?", (tail.segment.number,)).fetchone()
-        sql = (
-            "SELECT (SELECT coalesce(sum(readings), 0) FROM chunk WHERE id > ?1) "
-            "+ (SELECT coalesce(sum(readings), 0) FROM tail WHERE id > ?1)"
-        )
-        return int(tail.connection.execute(sql, (filled,)).fetchone()[0])
 
     def _waiting_bytes(self) -> int:
         sql = "SELECT coalesce(sum(length(body)), 0) FROM batch WHERE receipt IS NULL AND lane = 'raw'"

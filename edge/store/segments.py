@@ -156,7 +156,9 @@ class Segments:
 
     def sizes(self, *, logs: bool = True) -> dict[int, int]:
         """Return the bytes of each file that is there, with its log; what is in the book counts there."""
-        return {segment.number: _bytes_on_disk(self.path(segment), logs=logs) for segment in self.kept() if segment.file}
+        return {
+            segment.number: _bytes_on_disk(self.path(segment), logs=logs) for segment in self.kept() if segment.file
+        }
 
     def _unlink(self, segment: Segment) -> None:
         if not segment.file:

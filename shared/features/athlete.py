@@ -5,9 +5,10 @@ exponential means of speed and of metabolic power over several time constants, a
 """
 
 import math
-from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from shared.clock import NS_PER_S
 from shared.features.base import FeatureRow, FeatureSet
@@ -57,8 +58,7 @@ def metabolic_power(speed_mps: float, acceleration_mps2: float) -> float:
     return cost * mass * speed_mps
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffortState:
+class EffortState(msgspec.Struct, frozen=True, kw_only=True):
     """Means and totals so far."""
 
     profile: Profile

@@ -6,9 +6,10 @@ share the work of making them (`Window.once`).
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,8 +61,7 @@ class Cut(Protocol[P_co]):
         """Return the window's piece."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folded(Generic[P, T]):
+class Folded(msgspec.Struct, Generic[P, T], frozen=True, kw_only=True):
     """The pieces so far: their total and their time."""
 
     profile: Profile

@@ -1,5 +1,6 @@
 """Time in heart-rate zones, by share of HRmax and by share of heart-rate reserve."""
 
+import bisect
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ ZONE_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Lower edges of zones 1..5 as a share of HRmax; lo <= x < hi, the last is open, below the first is zone 0."""
 ZONES = ("z0", "z1", "z2", "z3", "z4", "z5")
 HEART_RULES = f"{HOLD_RULE}; readings off the skin or beyond 25..250 bpm are left out"
+_IN_ZONE = np.eye(len(ZONES))
 _RESERVE_CEILING = 1.05
 _ESTIMATED = "HRmax is estimated from age, not tested"
 _OVER = "heart rate exceeded HRmax: HRmax needs an update"
@@ -21,7 +23,7 @@ _OVER = "heart rate exceeded HRmax: HRmax needs an update"
 
 def zone_of(heart_rate_bpm: float, hr_max_bpm: float) -> int:
     """Return the zone 0..5 of a heart rate by share of HRmax."""
-    return int(np.searchsorted(ZONE_EDGES, heart_rate_bpm / hr_max_bpm + 1e-12, side="right"))
+    return bisect.bisect_right(ZONE_EDGES, heart_rate_bpm / hr_max_bpm + 1e-12)
 
 
 def reserve_share(heart_rate_bpm: NDArray[np.float64], profile: Profile) -> NDArray[np.float64]:
@@ -43,7 +45,7 @@ def estimated_hr_max_bpm(age_years: float) -> float:
 def in_zones(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return 1 in the column of each share's zone, float64[n, 6]."""
     # The small term keeps a share that equals an edge but for rounding in the zone above, as lo <= x says.
-    return np.eye(len(ZONES))[np.searchsorted(ZONE_EDGES, shares + 1e-12, side="right")]
+    return _IN_ZONE[np.searchsorted(ZONE_EDGES, shares + 1e-12, side="right")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

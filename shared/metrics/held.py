@@ -83,7 +83,7 @@ class Hold:
             times = np.concatenate(([before.time_ns], times))
             values = np.concatenate((before.row[None], values))
             sound = np.concatenate(([before.sound], sound))
-        gaps_s = np.maximum(np.diff(times) / NS_PER_S, 0.0)
+        gaps_s = np.maximum((times[1:] - times[:-1]) / NS_PER_S, 0.0)
         seconds = np.where(gaps_s <= HOLD_S, gaps_s, NOMINAL_S)
         return Held(
             times_ns=times[:-1],

@@ -65,11 +65,11 @@ def jolts(before: LastAcceleration | None, window: Window) -> Jolts | None:
     times, rows, doubted = times[chosen], rows[chosen], doubted[chosen]
     if len(times) == (before is not None):
         return None
-    seconds = np.diff(times) / NS_PER_S
+    seconds = (times[1:] - times[:-1]) / NS_PER_S
     near = seconds <= _GAP_S
     sound = near & (seconds <= _SLOW_S) & ~doubted[1:]
     return Jolts(
-        change_g=np.sqrt((np.diff(rows, axis=0) ** 2).sum(axis=1))[near],
+        change_g=np.sqrt(((rows[1:] - rows[:-1]) ** 2).sum(axis=1))[near],
         first_ns=int(times[0]),
         last_ns=int(times[-1]),
         covered_s=float(seconds[near].sum()),
@@ -81,7 +81,7 @@ def jolts(before: LastAcceleration | None, window: Window) -> Jolts | None:
 def _thinned(times: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which readings are used, the first among them: none closer to the one used before it than 7.5 ms."""
     chosen = np.ones(len(times), bool)
-    if len(times) < 2 or np.diff(times).min() >= _CLOSEST_NS:
+    if len(times) < 2 or (times[1:] - times[:-1]).min() >= _CLOSEST_NS:
         return chosen
     last_ns = int(times[0])
     for i, time_ns in enumerate(times[1:].tolist(), 1):

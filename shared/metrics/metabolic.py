@@ -1,5 +1,6 @@
 """Metabolic power: what running on the level with changing speed costs, as running uphill and downhill would."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +70,14 @@ class Energy(NamedTuple):
     seconds: float = 0.0
 
 
+@lru_cache(maxsize=1)
+def _spent(piece: Trace) -> Energy:
+    """Return the energy of a piece; the mean power asks for the same one after another."""
+    moved = piece.believable & ~piece.begins
+    power = metabolic_power(piece.speed_mps[moved], piece.acceleration_mps2[moved])
+    return Energy(GRID_S * float(power.sum()), GRID_S * len(power))
+
+
 class MetabolicEnergy(FoldMetric[Trace, Energy]):
     """Metabolic energy per kilogram."""
 
@@ -92,9 +101,8 @@ class MetabolicEnergy(FoldMetric[Trace, Energy]):
 
     def add(self, total: Energy, piece: Trace, profile: Profile) -> Energy:  # noqa: ARG002  as above
         """Return the energy after the piece; a point's power is that of the tenth of a second before it."""
-        moved = piece.believable & ~piece.begins
-        power = metabolic_power(piece.speed_mps[moved], piece.acceleration_mps2[moved])
-        return Energy(total.j_kg + GRID_S * float(power.sum()), total.seconds + GRID_S * len(power))
+        j_kg, seconds = _spent(piece)
+        return Energy(total.j_kg + j_kg, total.seconds + seconds)
 
     def tell(self, folded: Folded[Trace, Energy]) -> tuple[tuple[float, ...], tuple[str, ...]]:
         """Return the energy."""

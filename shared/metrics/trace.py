@@ -36,7 +36,7 @@ _REACH = 5
 _FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trace:
     """n points of a path, 0.1 s apart but for gaps.
 
@@ -92,8 +92,8 @@ def steps(
     times_ns: NDArray[np.int64], xy_m: _FloatArray, *, longest_s: float = MAX_STEP_S
 ) -> tuple[_FloatArray, _FloatArray, NDArray[np.bool_]]:
     """Return duration (s), length (m) and acceptance of each step between positions [n, 2] in time order."""
-    seconds = np.diff(times_ns) / NS_PER_S
-    metres = np.hypot(*np.diff(xy_m, axis=0).T)
+    seconds = (times_ns[1:] - times_ns[:-1]) / NS_PER_S
+    metres = np.hypot(*(xy_m[1:] - xy_m[:-1]).T)
     accepted = (seconds > 0) & (seconds <= longest_s) & (metres <= MAX_SPEED_MPS * seconds)
     return seconds, metres, accepted
 

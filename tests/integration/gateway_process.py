@@ -11,8 +11,7 @@ from typing import Any, Self
 
 import httpx
 
-from edge.store.database import open_database
-from edge.store.journal import read_chunks
+from edge.store.reader import JournalReader
 from shared.roster import Assignment, Roster, RosterAthlete, write_roster
 
 READY_S = 30.0
@@ -122,15 +121,12 @@ def truth(path: Path) -> list[dict[str, Any]]:
 
 def stored_positions(database: Path) -> Counter[tuple[str, str, int, int, int]]:
     """Return how often each (sensor, origin, sequence, x_mm, y_mm) stands in a gateway's journal."""
-    connection = open_database(database, max_bytes=8 * 1024**3)
     found: Counter[tuple[str, str, int, int, int]] = Counter()
-    for _, blocks in read_chunks(connection, 0, 10_000_000):
-        for block in blocks:
-            if block.stream != "position":
-                continue
+    with JournalReader(database) as reader:
+        positions = (b for _, blocks in reader.blocks(imported=False) for b in blocks if b.stream == "position")
+        for block in positions:
             for sequence, values in zip(block.sequence.tolist(), block.values, strict=True):
                 found[block.sensor, block.origin, sequence, round(values[0] * 1000), round(values[1] * 1000)] += 1
-    connection.close()
     return found
 
 

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 from cloud.settings import Layout
-from shared.batch import EpochState, Receipt, SessionSummary
+from shared.batch import EpochState, Receipt, Reconcile, Reconciled, SeqRange, SessionSummary, StreamHour
 from shared.ids import SensorId, new_epoch
-from shared.parquet_codec import encode_parquet
+from shared.parquet_codec import decode_parquet, encode_parquet
 from shared.readings import Readings
+from shared.tally import tallies
 
 COUNT = 50
 
@@ -61,6 +62,11 @@ class Api:
         sent.update({name.replace("_", "-"): value for name, value in headers.items()})
         url = f"{self.url}/v1/gateways/gw-1/batches/{epoch}/{seq}"
         return httpx.put(url, content=content, headers=sent, timeout=20)
+
+    def reconcile(self, asked: bytes, **headers: str) -> httpx.Response:
+        """Send a reconciliation; `headers` replace those it would have."""
+        sent = {"authorization": f"Bearer {self.token}"} | headers
+        return httpx.post(f"{self.url}/v1/gateways/gw-1/reconcile", content=asked, headers=sent, timeout=20)
 
     def get(self, path: str) -> httpx.Response:
         """Ask with the gateway's token."""
@@ -162,7 +168,7 @@ def test_put_when_header_and_content_disagree_then_422(api: Api, epoch: str) -> 
     """Stream, count and schema are checked against the bytes."""
     assert "count" in str(receipt(api.put(epoch, 0, body(), sideline_count="51")).problem)
     assert "stream" in str(receipt(api.put(epoch, 0, body(), sideline_content="rr")).problem)
-    assert receipt(api.put(epoch, 0, body(), sideline_schema="3")).problem == "unknown schema"
+    assert receipt(api.put(epoch, 0, body(), sideline_schema="99")).problem == "unknown schema"
     assert receipt(api.put(epoch, 0, body(), sideline_content="noise")).problem == "unknown content"
     assert api.put(epoch, 0, body(), sideline_lane="fast").status_code == 422
 
@@ -222,8 +228,36 @@ def test_epoch_state_when_a_number_is_missing_then_contiguous_seq_stops_before_i
     for seq in (0, 1, 3):
         api.put(epoch, seq, body())
     state = msgspec.json.decode(api.get(f"/v1/gateways/gw-1/epochs/{epoch}").content, type=EpochState)
-    assert (state.contiguous_seq, state.stored) == (1, 3)
+    assert (state.contiguous_seq, state.stored, state.highest_seq) == (1, 3, 3)
     assert receipt(api.put(epoch, 2, body())).contiguous_seq == 3
+
+
+def test_reconcile_when_asked_then_only_what_differs_is_answered(api: Api, epoch: str) -> None:
+    """The cloud says how it counts what differs, and is silent about the rest."""
+    api.put(epoch, 0, body())
+    ((stream, hour), tally) = next(iter(tallies(decode_parquet(body())).items()))
+    here = StreamHour(stream=stream, hour=hour, count=tally.count, digest=tally.digest)
+    other = StreamHour(stream="rr", hour=hour, count=3, digest=9)
+    asked = Reconcile(batches=[SeqRange(epoch=epoch, first=0, last=0)], tallies=[here, other])
+    response = api.reconcile(msgspec.json.encode(asked))
+    assert response.status_code == 200
+    answer = msgspec.json.decode(response.content, type=Reconciled)
+    assert answer == Reconciled(differing=[StreamHour(stream="rr", hour=hour, count=0, digest=0)])
+    assert 'sideline_ingest_stream_hours_total{outcome="agreed"} 1.0' in api.get("/metrics").text
+
+
+def test_reconcile_when_it_is_no_reconciliation_then_refused(api: Api) -> None:
+    """Wrong words, wrong tokens, too many lines and numbers that no clock says are refused in words."""
+    assert api.reconcile(b"{}").status_code == 422
+    assert api.reconcile(b"\xff").status_code == 422
+    assert api.reconcile(b"{}", authorization="Bearer wrong").status_code == 403
+    line = b'{"stream":"rr","hour":1,"count":1,"digest":1}'
+    many = b'{"batches":[],"tallies":[' + b",".join([line] * 1001) + b"]}"
+    assert api.reconcile(many).status_code == 413
+    assert api.reconcile(b" " * (256 * 1024 + 1)).status_code == 413
+    wild = b'{"batches":[],"tallies":[{"stream":"rr","hour":99999999999999999999,"count":1,"digest":1}]}'
+    assert api.reconcile(wild).status_code == 422
+    assert api.reconcile(many.replace(b"," + line, b"")).status_code == 200
 
 
 def test_receipts_when_asked_after_a_cursor_then_only_newer_batches(api: Api, epoch: str) -> None:

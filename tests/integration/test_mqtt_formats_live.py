@@ -25,6 +25,7 @@ from firmware_sim.transports.mqtt import MqttPublisher
 from shared.clock import NS_PER_MS, NS_PER_S, SystemClock
 from shared.quantities import STREAMS
 from shared.readings import Quality, Readings
+from shared.resolution import NS_PER_US
 from shared.roster import Assignment, Roster
 from tests.factories import roster_athlete
 from tests.fakes.broker import Broker
@@ -273,7 +274,7 @@ async def test_devices_when_they_publish_through_a_real_broker_then_every_value_
     for key, wanted in scene.sent.items():
         assert len(found[key]) == len(wanted), key
         for (time_ns, row, quality), (sent_ns, sent_row, sent_quality) in zip(found[key], wanted, strict=True):
-            assert sent_ns is None or time_ns == sent_ns, key
+            assert sent_ns is None or time_ns == sent_ns - sent_ns % NS_PER_US, key
             want = [math.nan if value is None else value for value in sent_row]
             assert row == pytest.approx(want, rel=1e-12, abs=1e-9, nan_ok=True), key
             assert quality & ~Quality.IMPLAUSIBLE == sent_quality, key

@@ -321,7 +321,7 @@ async def test_installer_when_slot_states_cannot_be_written_then_what_was_instal
     cloud: Cloud, tmp_path: Path
 ) -> None:
     """Rule: what is known in memory counts, and reaches the disk with the next state."""
-    in_the_way = tmp_path / "models" / "slots.tmp"
+    in_the_way = tmp_path / "models" / "slots.json.new"
     in_the_way.mkdir(parents=True)
     cloud.release("1.0.0")
     async with gateway(cloud, tmp_path) as running:

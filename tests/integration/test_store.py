@@ -1,35 +1,25 @@
 """The journal and the outbox on a real SQLite file."""
 
-import asyncio
 import contextlib
 import hashlib
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from edge.lanes import Lane, Policy
-from edge.pipeline.intake import Intake
-from edge.pipeline.keeping import Keeper
-from edge.pipeline.roster import Wearers
-from edge.pipeline.storing import Storing
 from edge.sensors.base import Rejected
-from edge.settings import StoreSettings
 from edge.store.journal import Journal
-from edge.store.pressure import Thinning
 from edge.store.reader import JournalReader
 from shared.alerts import Alert, Severity
 from shared.batch import Lane as BatchLane
 from shared.batch import MetricSummary, SessionSummary
-from shared.clock import NS_PER_S, ManualClock, SystemClock
+from shared.clock import NS_PER_S, ManualClock
 from shared.errors import StoreError, StoreFull
 from shared.parquet_codec import decode_parquet
-from shared.readings import Gap, Readings
-from tests.factories import ATHLETE, START_NS, frame, heart_rates, position_frame, positions, roster
-from tests.fakes.source import ListSource
-from tests.tools import until
+from shared.readings import Gap
+from tests.factories import ATHLETE, frame, heart_rates, positions
+from tests.integration.full_store import bytes_of, fill_up, make_room, noise
 
 MAX_BYTES = 1024 * 1024
 HOUR_NS = 3600 * NS_PER_S
@@ -45,23 +35,6 @@ async def opened(folder: Path, clock: ManualClock, *, max_bytes: int = 64 * MAX_
         journal.close()
 
 
-def noise(count: int = 4000) -> Readings:
-    """Return readings that hardly compress."""
-    rng = np.random.default_rng(1)
-    return positions(rng.uniform(-100, 100, (count, 2)))
-
-
-async def fill_up(journal: Journal, block: Readings) -> int:
-    """Append a block until the store is full; return how often that went well."""
-    stored = 0
-    while True:
-        try:
-            await journal.append([block])
-        except StoreFull:
-            return stored
-        stored += 1
-
-
 def damage(folder: Path, row: int) -> None:
     """Flip a bit of the row-th chunk of the only file, as a bad disk does."""
     (file,) = (folder / "journal").glob("*.sqlite")
@@ -74,28 +47,11 @@ def damage(folder: Path, row: int) -> None:
         other.commit()
 
 
-def files_of(folder: Path) -> list[str]:
-    """Return the names of the journal's files."""
-    return sorted(path.name for path in (folder / "journal").glob("*.sqlite"))
-
-
-def bytes_of(folder: Path) -> int:
-    """Return what the book and the journal's files take, without their logs."""
-    return sum(path.stat().st_size for path in folder.rglob("*.sqlite"))
-
-
 async def append_apart(journal: Journal, count: int) -> None:
     """Store heart rates in so many chunks of two readings."""
     for i in range(count):
         await journal.append([heart_rates([60 + i, 70 + i], first=2 * i)])
         await journal.run(journal._tail.merge)
-
-
-async def make_room(journal: Journal) -> None:
-    """Take away the oldest file, as if it were complete in the cloud."""
-    oldest = journal._segments.kept()[0]
-    await journal.run(journal._segments.remove, oldest, 0)
-    await journal.run(journal._set_limits)
 
 
 async def test_store_when_opened_then_it_survives_power_cuts(tmp_path: Path, clock: ManualClock) -> None:
@@ -325,111 +281,6 @@ async def test_session_when_training_pauses_for_long_then_the_next_one_begins(
         first, started_ns = await journal.session(clock.utc_ns(), gap_ns)
         assert (await journal.chunks_after(first - 1, 10), started_ns) == ([], clock.utc_ns())
         assert [found.readings for found in await journal.sessions()] == [2, 1]
-
-
-async def test_storing_when_frames_are_committed_then_they_are_acknowledged_and_not_before(
-    tmp_path: Path, system_clock: SystemClock
-) -> None:
-    """Rule: a sensor's message is acknowledged after the commit, malformed ones too."""
-    journal = Journal.open(tmp_path / "gateway.sqlite", system_clock, max_bytes=MAX_BYTES)
-    source, live = ListSource(), Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST)
-    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock)
-    tasks = [asyncio.create_task(storing.take_from(source)), asyncio.create_task(storing.store())]
-    source.give([position_frame(0), position_frame(1), frame(b"")])
-    await until(lambda: len(source.acknowledged) == 3)
-    assert sum(map(len, await journal.recent(10))) == 2
-    assert [count for _, _, count, _ in await journal.quarantined()] == [1]
-    assert [len(blocks) for blocks in await live.take_all()] == [1]
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-    await storing.finish()
-    journal.close()
-
-
-async def test_storing_when_the_store_is_full_then_nothing_is_acknowledged_and_it_still_stops(
-    tmp_path: Path, system_clock: SystemClock
-) -> None:
-    """Rule: unstored is unacknowledged; a gateway whose disk is full can be stopped."""
-    journal = Journal.open(tmp_path / "gateway.sqlite", system_clock, max_bytes=MAX_BYTES)
-    for block in (noise(), heart_rates([60])):  # also the room that single readings would still find
-        await fill_up(journal, block)
-    source, live = ListSource(), Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST)
-    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock)
-    tasks = [asyncio.create_task(storing.take_from(source)), asyncio.create_task(storing.store())]
-    source.give([position_frame(0)])
-    await until(lambda: storing._committing is not None and storing._committing.done())
-    for task in tasks:
-        task.cancel()
-    async with asyncio.timeout(5):
-        await asyncio.wait(tasks)
-        await storing.finish()
-    assert source.acknowledged == []
-    journal.close()
-
-
-async def test_storing_when_room_comes_back_then_what_was_held_is_stored_and_acknowledged(
-    tmp_path: Path, system_clock: SystemClock
-) -> None:
-    """Rule: the same readings are tried again until they are stored."""
-    journal = Journal.open(tmp_path / "gateway.sqlite", system_clock, max_bytes=MAX_BYTES)
-    for block in (noise(), heart_rates([60])):
-        await fill_up(journal, block)
-    source, live = ListSource(), Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST)
-    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock)
-    tasks = [asyncio.create_task(storing.take_from(source)), asyncio.create_task(storing.store())]
-    source.give([position_frame(0, t_ns=START_NS)])
-    await until(lambda: storing._committing is not None and storing._committing.done())
-    assert source.acknowledged == []
-    await make_room(journal)
-    await until(lambda: source.acknowledged == [0])
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-    await storing.finish()
-    journal.close()
-
-
-async def test_storing_when_the_store_is_full_of_what_the_cloud_has_then_the_oldest_file_makes_room(
-    tmp_path: Path, system_clock: SystemClock
-) -> None:
-    """Rule: what is complete in the cloud need not stand here; a gateway goes on by itself, and files shrink."""
-    journal = Journal.open(tmp_path / "gateway.sqlite", system_clock, max_bytes=MAX_BYTES)
-    await journal.append([noise()])
-    await journal.run(lambda: journal._tail.seal(goes_on=True))
-    await journal.run(journal.outbox.fill)
-    while pending := await journal.run(journal.outbox.next_pending, "g1"):
-        await journal.run(journal.outbox.record_receipt, pending.header.epoch, pending.header.seq, "stored")
-    await journal.run(lambda: journal._connection.execute("UPDATE tally SET agreed_ns = 1"))
-    for block in (noise(), heart_rates([60])):
-        await fill_up(journal, block)
-    assert len(files_of(tmp_path)) > 1
-    source, live = ListSource(), Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST)
-    keeper = Keeper(journal, Thinning(), StoreSettings(), tmp_path, system_clock, has_cloud=True)
-    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock, keeper=keeper)
-    tasks = [asyncio.create_task(storing.take_from(source)), asyncio.create_task(storing.store())]
-    source.give([position_frame(0)])
-    await until(lambda: source.acknowledged == [0])
-    await until(lambda: storing.status.up)
-    assert "000001.sqlite" not in files_of(tmp_path)
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-    await storing.finish()
-    journal.close()
-
-
-async def test_storing_when_frames_come_during_the_stop_then_they_are_stored_too(
-    tmp_path: Path, system_clock: SystemClock
-) -> None:
-    """Rule: what a radio has received before it closed is stored, though nobody was taking it any more."""
-    journal = Journal.open(tmp_path / "gateway.sqlite", system_clock, max_bytes=MAX_BYTES)
-    source, live = ListSource(), Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST)
-    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock)
-    source.give([position_frame(0), position_frame(1)])
-    await storing.finish([source])
-    assert sum(map(len, await journal.recent(10))) == 2
-    journal.close()
 
 
 async def test_quarantine_when_a_stranger_floods_it_then_frames_are_counted_and_few_bytes_kept(

@@ -75,6 +75,8 @@ async def uploading(folder: Path, answers: Answers) -> AsyncIterator[tuple[Uploa
         journal.close()
         server.should_exit = True
         await serving
+        for task in tasks:
+            assert task.cancelled(), task.exception()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ async def test_uploader_when_somebody_else_answers_then_the_backlog_waits_and_go
 
 async def test_uploader_when_a_batch_is_too_large_then_it_is_cut_until_it_fits(tmp_path: Path) -> None:
     """413 halves a batch again and again; every reading arrives once."""
-    answers = Answers(most=8_000)
+    answers = Answers(most=3_000)
     rng = np.random.default_rng(4)
     async with uploading(tmp_path, answers) as (_, journal):
         block = positions(rng.uniform(0, 60, (3000, 2)))

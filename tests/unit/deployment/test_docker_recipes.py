@@ -91,7 +91,7 @@ def test_docker_edge_image_when_installed_then_neither_torch_nor_beam_is_asked_f
         "scikit-learn",
         "pandas",
     }
-    assert names >= {"bleak", "aiomqtt", "onnxruntime", "numpy"}
+    assert names >= {"bleak", "mqtt5", "onnxruntime", "numpy"}
     assert not names & heavy
     assert not any(line.startswith(("torch", "lightning")) for line in _requirements("cloud") + _requirements("sim"))
     edge = (DOCKER / "edge.Dockerfile").read_text(encoding="utf-8")

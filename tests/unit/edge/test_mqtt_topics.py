@@ -162,15 +162,6 @@ def test_filters_when_one_covers_another_then_it_matches_whatever_the_other_does
         assert taken[0] >= taken[1]
 
 
-def test_topics_when_strangers_publish_on_endless_topics_then_memory_stays_bounded() -> None:
-    """Rule: the memory of topics is emptied when it is full, and answers stay right."""
-    routes = Topics(["owntracks"])
-    for i in range(40_000):
-        assert routes.find(f"owntracks/x/{i}")[0] == str(i)
-    assert len(routes._known) <= 16_384
-    assert routes.find("owntracks/x/7")[0] == "7"
-
-
 def test_check_settings_when_topics_and_corners_are_given_then_it_shows_what_they_resolve_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

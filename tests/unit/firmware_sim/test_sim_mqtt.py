@@ -10,6 +10,8 @@ import pytest
 
 from firmware_sim.load import LoadSettings, run_load
 from firmware_sim.transports.mqtt import MqttPublisher
+from firmware_sim.transports.mqtt_burst import MqttBurst
+from firmware_sim.transports.mqtt_wire import publish_front
 from shared.clock import SystemClock
 from shared.errors import SourceError
 from tests.fakes.broker import Broker
@@ -95,6 +97,36 @@ async def test_load_when_asked_for_a_rate_then_it_goes_no_faster(broker: Broker)
     assert report.acked == report.sent
     assert 1 < report.sent <= 1001
     assert report.sent_per_s <= 1100
+
+
+async def test_load_when_it_is_the_mix_then_the_report_tells_each_kind(broker: Broker) -> None:
+    """Rule: what was sent is told by kind, with the readings in it, and all of it is acknowledged."""
+    settings = LoadSettings(rate_hz=0, seconds=1.0, tags=3, broker_host="127.0.0.1", broker_port=broker.port, mix=True)
+    report = await run_load(settings, SystemClock())
+    assert report.wanted_per_s == 108
+    assert report.acked == report.sent == sum(kind.messages for kind in report.kinds.values()) == 108
+    assert {name: kind.readings for name, kind in report.kinds.items()} == {"position": 75, "heart_rate": 3, "imu": 300}
+
+
+async def test_load_when_the_broker_restarts_then_every_message_is_acknowledged_in_the_end(broker: Broker) -> None:
+    """Rule: what was in flight goes out again; the count is of messages, not of PUBACKs."""
+    burst = MqttBurst(host="127.0.0.1", port=broker.port, identifier="burst", clock=SystemClock())
+    connection = asyncio.create_task(burst.run())
+    try:
+        async with asyncio.timeout(30):
+            await burst.connected.wait()
+            broker.freeze()
+            burst.send([(publish_front("t", 1), b"x")] * 5000)
+            broker.thaw()
+            broker.stop()
+            await until(lambda: not burst.connected.is_set())
+            assert burst.room == 0
+            broker.start()
+            await burst.settled()
+        assert (burst.acked, burst.sent, burst.room) == (5000, 5000, 20_000)
+    finally:
+        connection.cancel()
+        await asyncio.wait([connection])
 
 
 async def test_load_when_nobody_listens_then_source_error_names_the_broker() -> None:

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.clock import NS_PER_MS, NS_PER_S
 from shared.errors import ModelIncompatible
@@ -218,3 +220,33 @@ def test_team_when_positions_are_flagged_strange_or_old_then_they_are_passed_ove
     assert before is not None
     assert after is not None
     assert np.array_equal(before.history, after.history)
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=200, deadline=None)
+def test_team_when_positions_come_anyhow_then_the_grid_is_what_numpy_interpolates(seed: int) -> None:
+    """Rule: each present player's history is `np.interp` of his path to the last bit; whoever has a gap is masked."""
+    rng = np.random.default_rng(seed)
+    who = [AthleteId(f"a{n}") for n in range(int(rng.integers(1, 6)))]
+    team, paths = TeamHistory(dict.fromkeys(who, 0)), {}
+    for athlete in who:
+        count, rate_hz = int(rng.integers(1, 90)), float(rng.choice([5, 10, 25, 50]))
+        steps_ns = rng.integers(1, round(2e9 / rate_hz), count) + (rng.random(count) < 0.02) * 400_000_000
+        times = START_NS - np.cumsum(steps_ns)[::-1]
+        paths[athlete] = (times, rng.uniform(0, 100, (count, 2)))
+        cuts = np.sort(rng.integers(0, count, 3))
+        for rows in np.split(np.arange(count), cuts):
+            if len(rows):
+                team.push(positions(paths[athlete][1][rows], times_ns=times[rows], athlete=athlete))
+    graph = team.graph()
+    newest = {athlete: int(times[-1]) for athlete, (times, _) in paths.items()}
+    for row, athlete in enumerate(who):
+        if graph is None or not graph.mask[row]:
+            continue
+        times, xy_m = (column[-64:] for column in paths[athlete])
+        since = (times - graph.time_ns).astype(np.float64)
+        grid = np.arange(-10, 1) * 1e8
+        wanted = np.stack([np.interp(grid, since, xy_m[:, axis]) for axis in (0, 1)], axis=1).astype(np.float32)
+        assert graph.history[row].tobytes() == wanted.tobytes()
+        assert since[0] <= grid[0]
+        assert newest[athlete] >= graph.time_ns

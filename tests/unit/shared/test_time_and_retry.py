@@ -61,10 +61,19 @@ async def test_system_clock_when_read_then_it_does_not_go_back() -> None:
 
 @given(st.integers(0, 10_000), st.integers(), st.floats(0, 1000))
 def test_backoff_when_asked_then_the_wait_is_bounded(attempt: int, seed: int, at_least_s: float) -> None:
-    """Rule: at_least <= wait <= at_least + min(cap, base * 2^attempt), for any attempt."""
+    """Rule: at_least <= wait <= at_least + max(at_least, min(cap, base * 2^attempt)), for any attempt."""
     backoff = Backoff(base_s=0.5, cap_s=30.0)
     delay_s = backoff.delay_s(attempt, random.Random(seed), at_least_s=at_least_s)
-    assert at_least_s <= delay_s <= at_least_s + min(30.0, 0.5 * 2.0 ** min(attempt, 32)) + 1e-9
+    assert at_least_s <= delay_s <= at_least_s + max(at_least_s, min(30.0, 0.5 * 2.0 ** min(attempt, 32))) + 1e-9
+
+
+def test_backoff_when_a_server_tells_many_the_same_wait_then_they_do_not_return_together() -> None:
+    """Rule: a Retry-After is kept, and clients that heard the same one are spread over as long again."""
+    rng = random.Random(1)
+    delays = sorted(Backoff(base_s=0.5).delay_s(0, rng, at_least_s=10.0) for _ in range(1000))
+    assert delays[0] >= 10.0
+    assert delays[100] < 11.5
+    assert delays[900] > 18.5
 
 
 def test_backoff_when_many_clients_wait_then_they_are_spread_over_the_whole_range() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.ingest.content import content_problem
+from cloud.ingest.content import examine
 from shared.batch import BatchHeader, Lane
 from shared.ids import SensorId
 from shared.parquet_codec import encode_parquet
@@ -26,7 +26,7 @@ HEADER = BatchHeader(
 
 def test_content_when_sound_then_no_problem() -> None:
     """The gateway's own encoder passes."""
-    assert content_problem(HEADER, BODY) is None
+    assert examine(HEADER, BODY).problem is None
 
 
 @given(flips=st.lists(st.tuples(st.integers(0, len(BODY) - 1), st.integers(0, 255)), min_size=1, max_size=5))
@@ -36,5 +36,5 @@ def test_content_when_any_bytes_are_changed_then_an_answer_and_never_an_exceptio
     damaged = bytearray(BODY)
     for at, value in flips:
         damaged[at] = value
-    problem = content_problem(HEADER, bytes(damaged))
+    problem = examine(HEADER, bytes(damaged)).problem
     assert problem is None or problem.startswith("undecodable: ")

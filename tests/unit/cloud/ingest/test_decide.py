@@ -51,15 +51,20 @@ def test_decide_when_content_is_bad_then_rejected_with_its_problem_and_kept() ->
     announced=DIGESTS,
     body=DIGESTS,
     problem=st.none() | st.just("unknown schema"),
-    known=st.none() | st.builds(Known, sha256=DIGESTS, count=st.integers(0, 9)),
+    known=st.none() | st.builds(Known, sha256=DIGESTS, count=st.integers(0, 9), is_lost=st.booleans()),
 )
 def test_decide_when_anything_comes_then_only_sound_new_batches_are_stored(
     announced: str, body: str, problem: str | None, known: Known | None
 ) -> None:
-    """Stored means: bytes as announced, readable, id unused; accepted is 0 whenever the gateway must not delete."""
+    """Stored means: bytes as announced, readable, id unused or that of the same bytes whose object was lost.
+
+    Accepted is 0 whenever the gateway must not delete.
+    """
     decision = decide(header(announced), body_sha256=body, content_problem=problem, known=known)
-    assert (decision.verdict is Verdict.STORED) == (announced == body and problem is None and known is None)
-    assert (decision.verdict is Verdict.DUPLICATE) == (known is not None and announced == body == known.sha256)
+    same = known is not None and announced == body == known.sha256
+    lost = same and known is not None and known.is_lost
+    assert (decision.verdict is Verdict.STORED) == (announced == body and problem is None and (known is None or lost))
+    assert (decision.verdict is Verdict.DUPLICATE) == (same and not lost)
     refused = HTTP_STATUS[decision.verdict] >= 400
     assert refused == (decision.problem is not None)
     assert not (refused and decision.accepted)

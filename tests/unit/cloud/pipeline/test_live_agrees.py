@@ -13,6 +13,7 @@ from shared.metrics.registry import METRICS, MetricTracker
 from shared.parquet_codec import decode_parquet, encode_parquet
 from shared.quantities import STREAMS
 from shared.readings import Readings, select
+from shared.resolution import kept_time
 from shared.windows import Windower
 
 ATHLETE = AthleteId("a1")
@@ -59,7 +60,8 @@ def _rows(rng: np.random.Generator, stream: str, time_ns: np.ndarray, values: np
     odd = rng.random(count) < 0.02 * (count > 1)
     values = np.where((rng.random(values.shape) < 0.01) & (count > 1), np.nan, values)
     return Readings(
-        sensor=SensorId(f"{stream}-1"), stream=stream, origin="boot-1", sequence=np.arange(count), time_ns=time_ns,
+        sensor=SensorId(f"{stream}-1"), stream=stream, origin="boot-1", sequence=np.arange(count),
+        time_ns=kept_time(time_ns, time_ns),
         values=values, quality=np.where(odd, rng.choice([1, 2, 4, 16, 32, 64, 128], count), 0).astype(np.uint8),
         athlete=ATHLETE,
     )  # fmt: skip

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from edge.doctor.commands import doctor
 from edge.export.commands import export_session
 from edge.files.commands import import_file
 from edge.inference.gate import Verdict, check_model, limit_this_process
@@ -123,6 +124,7 @@ def _resolved(settings: GatewaySettings) -> dict[str, object]:
     }
 
 
+app.command("doctor", epilog="Example: sideline-gateway doctor --settings gateway.toml")(doctor)
 app.command("import-file", epilog="Example: sideline-gateway import-file run.fit --athlete a07")(import_file)
 app.command("export-session", epilog="Example: sideline-gateway export-session --format fit --output out")(
     export_session

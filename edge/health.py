@@ -26,8 +26,8 @@ from edge.pipeline.intake import Intake, SensorCounts
 from edge.pipeline.keeping import Keeper
 from edge.pipeline.roster import Wearers
 from edge.release.slots import Slot
-from edge.store.journal import Journal
 from edge.store.backlog import Backlog
+from edge.store.journal import Journal
 from shared.clock import NS_PER_S, Clock
 from shared.ids import SensorId
 

@@ -4,11 +4,6 @@ from typing import Literal
 
 import msgspec
 
-PRESSURE_LEVELS = ("normal", "thin motion", "thin positions", "essentials")
-"""What the store gives up as it fills: nothing, then one more from each watermark on."""
-WATERMARKS_PERCENT = (70.0, 85.0, 95.0)
-"""Of the store's quota: from each on more is left out; see docs/operations.md."""
-
 
 class SensorHealth(msgspec.Struct, frozen=True, kw_only=True):
     """One sensor: what it is, who wears it, what came and what was wrong with it."""
@@ -106,7 +101,8 @@ class ModelHealth(msgspec.Struct, frozen=True, kw_only=True):
 class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway's store and what waits to be uploaded.
 
-    `pressure`, of `PRESSURE_LEVELS`, says what the fill of `quota_bytes` makes it give up; see docs/operations.md.
+    `pressure_percent` is how full it is of `quota_bytes`, or of what the disk leaves it; `pressure` names the level
+    that this came to: `normal`, `thin_imu`, `thin_positions`, `essential`; see docs/operations.md.
     """
 
     readings: int

@@ -27,10 +27,10 @@ class Link:
         self._failures = FailureLog(logger, failure)
         self.status = LinkStatus(link=name, up=False, since_ns=clock.utc_ns(), problem="not tried yet")
 
-    def answered(self) -> None:
-        """The other end works."""
+    def answered(self, notice: str | None = None) -> None:
+        """The other end works; `notice` is what people should know all the same."""
         self._failures.recovered()
-        self._become(up=True, problem=None)
+        self._become(up=True, problem=notice)
 
     def failed(self, problem: str) -> None:
         """The other end does not work, for this reason."""

@@ -8,13 +8,16 @@ import asyncio
 import resource
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from edge.inference.session import LoadedModel, load_model
 from shared.clock import NS_PER_MS, Clock
 from shared.errors import ModelError, ModelIncompatible, ModelTooSlow
+
+if TYPE_CHECKING:
+    from edge.inference.session import LoadedModel
 
 _CPU_LIMIT_S = 60
 # Longer than the limit on processor time, so that a model without end meets that one first: only a machine that has
@@ -36,6 +39,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def check_model(folder: Path, clock: Clock) -> Verdict:
     """Load and try a model; errors of ours become the verdict's reason."""
+    from edge.inference.session import load_model  # noqa: PLC0415  the runtime: the gateway starts a process for it
+
     try:
         model = load_model(folder)
         check_golden(model)
@@ -82,7 +87,7 @@ async def check_in_subprocess(folder: Path, *, limit_s: float = _WALL_LIMIT_S) -
         return Verdict(passed=False, reason=f"check process ended with status {process.returncode}")
 
 
-def check_golden(model: LoadedModel) -> None:
+def check_golden(model: "LoadedModel") -> None:
     """Run the card's golden vectors.
 
     Raises: ModelIncompatible when an output is missing, not finite, of another shape, or differs.
@@ -107,7 +112,7 @@ def check_golden(model: LoadedModel) -> None:
                 raise ModelIncompatible(f"output {name} differs from its golden vector by {worst:.3g}")
 
 
-def _check_latency(model: LoadedModel, clock: Clock) -> float:
+def _check_latency(model: "LoadedModel", clock: Clock) -> float:
     inputs = {name: tensor.array() for name, tensor in model.card.golden[0].inputs.items()}
     best_ms = float("inf")
     for _ in range(_LATENCY_TRIES):

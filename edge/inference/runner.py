@@ -5,14 +5,18 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.inference.session import Arrays, LoadedModel
-from shared.clock import NS_PER_MS, Clock
+from edge.counters import INFERENCE_BOUNDS_S, Timing
+from shared.clock import NS_PER_MS, NS_PER_S, Clock
 from shared.errors import ModelError
 from shared.model_card import ModelCard
+
+if TYPE_CHECKING:  # the runtime is loaded with the first model, not with the gateway
+    from edge.inference.session import Arrays, LoadedModel
 
 _KEPT = 512
 
@@ -38,7 +42,7 @@ class RunStats:
 
 @dataclass(slots=True)
 class _Running:
-    model: LoadedModel
+    model: "LoadedModel"
     stats: RunStats = field(default_factory=RunStats)
 
 
@@ -48,6 +52,8 @@ class _Slot:
     shadow: _Running | None = None
     requested: int = 0
     answered: int = 0
+    failed: int = 0
+    took: Timing = field(default_factory=lambda: Timing(INFERENCE_BOUNDS_S))
 
 
 class Runner:
@@ -58,14 +64,14 @@ class Runner:
         self._slots: dict[str, _Slot] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
 
-    def activate(self, model: LoadedModel) -> None:
+    def activate(self, model: "LoadedModel") -> None:
         """Make `model` answer from the next request on; a shadow of the same version ends."""
         slot = self._slots.setdefault(model.card.name, _Slot())
         slot.active = _Running(model)
         if slot.shadow is not None and slot.shadow.model.card.version == model.card.version:
             slot.shadow = None
 
-    def shadow(self, model: LoadedModel) -> RunStats:
+    def shadow(self, model: "LoadedModel") -> RunStats:
         """Run `model` beside the active one from the next request on; return what it does, as it goes."""
         running = self._slots.setdefault(model.card.name, _Slot()).shadow = _Running(model)
         return running.stats
@@ -93,7 +99,15 @@ class Runner:
         slot = self._slots.get(name)
         return (slot.requested, slot.answered) if slot else (0, 0)
 
-    async def infer(self, name: str, inputs: Mapping[str, NDArray[np.float32]]) -> Arrays | None:
+    def timings(self) -> dict[str, Timing]:
+        """Return how long each slot's active models took, over all versions."""
+        return {name: slot.took for name, slot in self._slots.items()}
+
+    def failures(self) -> dict[str, int]:
+        """Return how often each slot's active models failed, over all versions."""
+        return {name: slot.failed for name, slot in self._slots.items()}
+
+    async def infer(self, name: str, inputs: Mapping[str, NDArray[np.float32]]) -> "Arrays | None":
         """Return the active model's outputs, or None if there is none or its outputs are not finite."""
         slot = self._slots.setdefault(name, _Slot())
         active, shadow = slot.active, slot.shadow
@@ -105,6 +119,10 @@ class Runner:
             slot.requested += 1
             outputs = await loop.run_in_executor(self._thread, self._run, active, inputs)
             slot.answered += outputs is not None
+            if outputs is None:
+                slot.failed += 1
+            else:
+                slot.took.add(active.stats.latency_ms[-1] * NS_PER_MS / NS_PER_S)
         if shadow is not None:
             tried = await loop.run_in_executor(self._thread, self._run, shadow, inputs)
             if tried is not None and outputs is not None:
@@ -115,7 +133,7 @@ class Runner:
         """Finish the run under way."""
         self._thread.shutdown(wait=True)
 
-    def _run(self, running: _Running, inputs: Mapping[str, NDArray[np.float32]]) -> Arrays | None:
+    def _run(self, running: _Running, inputs: Mapping[str, NDArray[np.float32]]) -> "Arrays | None":
         started_ns = self._clock.mono_ns()
         stats = running.stats
         try:
@@ -133,5 +151,5 @@ class Runner:
         return outputs
 
 
-def _disagreement(first: Arrays, second: Arrays) -> float:
+def _disagreement(first: "Arrays", second: "Arrays") -> float:
     return max((float(np.abs(first[n] - second[n]).mean()) for n in first if n in second), default=0.0)

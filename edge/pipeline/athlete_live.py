@@ -23,6 +23,9 @@ _SPEED_SPAN_NS = NS_PER_S // 2
 # Of a block, no more readings than this can still be seen: the trace holds a minute of one a second.
 _SHOWN_READINGS = TRACE_S
 _IMPLAUSIBLE = int(Quality.IMPLAUSIBLE)
+_SHOWN = frozenset({"heart_rate", "position"})
+_Row = tuple[int, int, list[float]]
+"""Time (ns), sequence and values of a reading."""
 
 
 @dataclass(slots=True)
@@ -58,14 +61,19 @@ class AthleteLive:
 
     def take(self, block: Readings) -> None:
         """Take the newest readings of a block that has just come, of one sensor at a time as the metrics do."""
-        newest = slice(-_SHOWN_READINGS, None)
-        take = {"heart_rate": self._take_heart_rate, "position": self._take_position}.get(block.stream)
-        if take is None:
+        stream = block.stream
+        if stream not in _SHOWN:
             return
-        spoken, self.voices[block.stream] = one_voice([block], self.voices.get(block.stream))
+        spoken, self.voices[stream] = one_voice((block,), self.voices.get(stream))
         if not spoken:
             return
         block = spoken[0]
+        take = self._take_positions if stream == "position" else self._take_heart_rates
+        if len(block) == 1:  # live, most blocks
+            if not block.quality.item(0) & _IMPLAUSIBLE:
+                take([(block.time_ns.item(0), block.sequence.item(0), block.values[0].tolist())])
+            return
+        newest = slice(-_SHOWN_READINGS, None)
         rows = zip(
             block.time_ns[newest].tolist(),
             block.sequence[newest].tolist(),
@@ -73,9 +81,7 @@ class AthleteLive:
             block.quality[newest].tolist(),
             strict=True,
         )
-        for time_ns, sequence, values, quality in rows:
-            if not quality & _IMPLAUSIBLE:
-                take(time_ns, sequence, values)
+        take([row[:3] for row in rows if not row[3] & _IMPLAUSIBLE])
 
     def close(self, window: Window) -> None:
         """Take a window that has closed: totals and model inputs move on."""
@@ -157,20 +163,25 @@ class AthleteLive:
             trace_bpm=trace,
         )
 
-    def _take_heart_rate(self, time_ns: int, sequence: int, values: list[float]) -> None:
-        if time_ns < (self.hr_ns or 0):
-            return
-        self.contact = None if math.isnan(values[1]) else bool(values[1])
-        if self.contact is not False:
-            self.hr_bpm, self.hr_ns, self.hr_seq = values[0], time_ns, sequence
-            self._remember(time_ns // NS_PER_S, self.hr_bpm)
+    def _take_heart_rates(self, rows: list[_Row]) -> None:
+        for time_ns, sequence, values in rows:
+            if time_ns < (self.hr_ns or 0):
+                continue
+            self.contact = None if math.isnan(values[1]) else bool(values[1])
+            if self.contact is not False:
+                self.hr_bpm, self.hr_ns, self.hr_seq = values[0], time_ns, sequence
+                self._remember(time_ns // NS_PER_S, self.hr_bpm)
 
-    def _take_position(self, time_ns: int, sequence: int, values: list[float]) -> None:
-        if time_ns < (self.position_ns or 0):
-            return
-        self.position_ns, self.position_seq = time_ns, sequence
-        self.path.append((time_ns, values[0], values[1]))
-        self.speed_mps = self._speed()
+    def _take_positions(self, rows: list[_Row]) -> None:
+        moved, newest_ns = False, self.position_ns or 0
+        for time_ns, sequence, values in rows:
+            if time_ns >= newest_ns:
+                self.position_ns = newest_ns = time_ns
+                self.position_seq = sequence
+                self.path.append((time_ns, values[0], values[1]))
+                moved = True
+        if moved:
+            self.speed_mps = self._speed()
 
     def _speed(self) -> float | None:
         """Return the mean speed over the last half second of path, or None without one."""

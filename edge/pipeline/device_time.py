@@ -34,6 +34,7 @@ _BUCKET_NS = 5 * NS_PER_S
 _FLOOR_BUCKETS = 12
 _STEADY_BUCKETS = 6
 _DRIFT_BUCKETS = 360
+_UTC = DeviceClock.UTC
 _CORRECTED = int(Quality.CLOCK_CORRECTED)
 
 
@@ -45,7 +46,7 @@ class Envelope:
     """
 
     def __init__(self, *, steady: bool) -> None:
-        self._steady = steady
+        self.steady = steady
         self._minima: deque[tuple[int, int]] = deque(maxlen=_DRIFT_BUCKETS)
         self._floor_before: int | None = None
         self._first: tuple[int, int] | None = None
@@ -54,17 +55,22 @@ class Envelope:
 
     def add(self, mono_ns: int, behind_ns: int) -> None:
         """Take one arrival at `mono_ns` whose device time lay `behind_ns` before it."""
-        if self._first is not None and mono_ns - self._first[0] >= _BUCKET_NS:
+        if not self.goes_on(mono_ns, behind_ns):
             self._close()
-        if self._first is None:
-            self._first, self._least = (mono_ns, behind_ns), behind_ns
+            self._first, self._least, self._last = (mono_ns, behind_ns), behind_ns, (mono_ns, behind_ns)
+
+    def goes_on(self, mono_ns: int, behind_ns: int) -> bool:
+        """Take an arrival into the stretch under way, which moves no steady floor; return False where it is over."""
+        if self._first is None or mono_ns - self._first[0] >= _BUCKET_NS:
+            return False
         self._least = min(self._least, behind_ns)
         self._last = (mono_ns, behind_ns)
+        return True
 
     @property
     def floor_ns(self) -> int | None:
         """The least of the last minute, None before there is one to speak of."""
-        if self._steady:
+        if self.steady:
             return self._floor_before if len(self._minima) >= _STEADY_BUCKETS else None
         if self._first is None:
             return self._floor_before
@@ -85,7 +91,7 @@ class Envelope:
         elapsed_ns = self._last[0] - self._first[0]
         gained_ns = self._first[1] - self._last[1]
         # A clock that is 200 ppm off gains a millisecond here; a memory that empties, seconds.
-        if not self._steady or (elapsed_ns > _BUCKET_NS // 2 and abs(gained_ns) < elapsed_ns // 5):
+        if not self.steady or (elapsed_ns > _BUCKET_NS // 2 and abs(gained_ns) < elapsed_ns // 5):
             self._minima.append((self._first[0], self._least))
             self._floor_before = min(least for _, least in list(self._minima)[-_FLOOR_BUCKETS:])
         self._first = None
@@ -97,6 +103,8 @@ class DeviceTime:
     def __init__(self) -> None:
         self.resets = 0
         self._begun = False
+        self._believed = False
+        """Nothing is corrected and nothing hangs in the air: a frame that is on time is taken at its word."""
         self._origin: str | None = None
         self._is_utc = True
         self._gateway_ns = 0
@@ -135,8 +143,20 @@ class DeviceTime:
         than 2 s ahead of arrival, or more than 14 days behind, is not set: it is led to the gateway's from the first
         frame on, as is a clock of the device's own.
         """
-        self._is_utc = clock is DeviceClock.UTC
         mono_ns, gateway_ns = received.mono_ns, received.utc_ns - received.mono_ns
+        if self._believed and clock is _UTC and origin == self._origin:
+            behind_ns = received.utc_ns - device_ns
+            last_device_ns, _, last_mono_ns = self._last
+            if (
+                -MAX_AHEAD_NS <= behind_ns <= MAX_AGE_NS
+                and -_SET_NS <= gateway_ns - self._gateway_ns <= _SET_NS
+                and -_STEP_NS <= (device_ns - last_device_ns) - (mono_ns - last_mono_ns) <= _STEP_NS
+                and self._envelope.goes_on(mono_ns, behind_ns)
+            ):  # nearly every frame: all that follows would find nothing to do
+                self._gateway_ns, self._last = gateway_ns, (device_ns, behind_ns, mono_ns)
+                self._last_sequence = sequence
+                return device_ns, 0
+        self._is_utc = clock is _UTC
         behind_ns = (received.utc_ns if self._is_utc else mono_ns) - device_ns
         restarted = True
         if not self._begun or origin != self._origin:
@@ -160,6 +180,7 @@ class DeviceTime:
         self._begun, self._origin, self._gateway_ns = True, origin, gateway_ns
         self._last = (device_ns, behind_ns, mono_ns)
         self._last_sequence = sequence
+        self._believed = self._is_utc and not self._shift_ns and self._leap is None and not self._may_lead()
         if not self._is_utc:
             return device_ns + self._shift_ns + gateway_ns, 0
         return device_ns + self._shift_ns, _CORRECTED if self._shift_ns else 0
@@ -197,6 +218,11 @@ class DeviceTime:
             return self._leap is not None and mono_ns - since_ns >= _CONFIRM_NS
         return False
 
+    def _may_lead(self) -> bool:
+        """Return whether a correction of a clock that needed none may be due before this stretch is over."""
+        floor_ns = self._envelope.floor_ns
+        return not self._envelope.steady or (floor_ns is not None and abs(floor_ns) >= _NEAR_NS)
+
     def _restart(self, shift_ns: int) -> None:
         """Begin a new estimate with this correction; a clock that needs none is believed until it is steadily off."""
         self._leap = None
@@ -220,10 +246,11 @@ def beat_times(intervals_ms: NDArray[np.float64], received_ns: int, after_ns: in
     """Return the times at which RR intervals ended, int64[n]: the last at arrival, the others counted back from it.
 
     No beat overtakes the one before, which ended at `after_ns`: frames that the radio held up and sent at once stay in
-    order. A beat that is seconds in the future was stamped by a clock that has been set back since.
+    order. A beat that is seconds in the future was stamped by a clock that has been set back since. An interval that
+    was not measured (NaN) takes no time.
     """
-    back_ms = np.concatenate((np.cumsum(intervals_ms[::-1])[::-1][1:], [0.0]))
+    back_ms = np.concatenate((np.nancumsum(intervals_ms[::-1])[::-1][1:], [0.0]))
     times_ns = received_ns - np.round(back_ms * NS_PER_MS).astype(np.int64)
     if after_ns - received_ns > _STEP_NS:
         return times_ns
-    return np.asarray(np.maximum(times_ns, after_ns + 1 + np.arange(len(times_ns))), np.int64)
+    return np.asarray(np.maximum(times_ns, after_ns + NS_PER_MS * (1 + np.arange(len(times_ns)))), np.int64)

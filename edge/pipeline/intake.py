@@ -1,6 +1,5 @@
 """From frames to readings: decode, put in time, validate, name the wearer, leave out what came twice."""
 
-import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,21 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from edge.pipeline.columns import Batch, Entries
 from edge.pipeline.device_time import DeviceTime, beat_times
 from edge.pipeline.losses import Losses
 from edge.pipeline.projection import PitchCalibration, with_positions
 from edge.pipeline.roster import Wearers
 from edge.pipeline.seen import Seen
-from edge.pipeline.validate import implausible
 from edge.sensors.base import About, Decoded, DeviceClock, FadingMemory, Rejected, Sensor
-from edge.sensors.registry import reader_of
-from shared.clock import Stamp
+from edge.sensors.registry import read_together, reader_of
 from shared.errors import ConfigError, DecodeError
 from shared.ids import SensorId, parse_sensor_id
 from shared.one_voice import HAND_OVER_NS
-from shared.readings import NO_TIME, Clocks, Frame, Quality, Readings
+from shared.readings import NO_TIME, Frame, Quality, Readings
 
-_IMPLAUSIBLE = np.uint8(Quality.IMPLAUSIBLE)
 _BACKLOG = int(Quality.BACKLOG)
 # Far more than a squad's sensors.
 _MOST_MEMORIES = 4096
@@ -43,27 +40,6 @@ class SensorCounts:
     battery_percent: float | None = None
     about: dict[str, str] = field(default_factory=dict)
     time: DeviceTime = field(default_factory=DeviceTime)
-
-
-@dataclass(slots=True)
-class _Part:
-    """What one stream gathers within a batch, over all sensors; `key` says whose row it is."""
-
-    key: list[int] = field(default_factory=list)
-    rows: list[tuple[float, ...]] = field(default_factory=list)
-    sequence: list[int] = field(default_factory=list)
-    time_ns: list[int] = field(default_factory=list)
-    device_ns: list[int] = field(default_factory=list)
-    mono_ns: list[int] = field(default_factory=list)
-    quality: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """The rows of one batch of frames by stream; numpy sees a whole stream at once, not one sensor at a time."""
-
-    parts: dict[str, _Part] = field(default_factory=dict)
-    keys: dict[tuple[SensorId, str, str], int] = field(default_factory=dict)
 
 
 class Intake:
@@ -94,18 +70,33 @@ class Intake:
 
     def take(self, frames: Sequence[Frame]) -> tuple[list[Readings], list[Rejected]]:
         """Return the new readings of a batch of frames, and the frames that gave none."""
-        batch = _Batch()
+        batch = Batch()
         rejected: list[Rejected] = []
-        for frame in frames:
+        for frame, said in zip(frames, read_together(frames), strict=True):
             try:
-                self._decode(frame, batch)
+                if said is None:
+                    self._decode(frame, batch)
+                else:
+                    self._note(frame, *said, batch)
             except DecodeError as exc:
                 rejected.append(Rejected(frame=frame, reason=exc.reason))
-        keys = list(batch.keys)
-        blocks = [block for stream, part in batch.parts.items() for block in self._blocks(stream, part, keys)]
-        return with_positions(blocks, self._calibration), rejected
+        return with_positions(self._blocks(batch), self._calibration), rejected
 
-    def _decode(self, frame: Frame, batch: _Batch) -> None:
+    def _note(self, frame: Frame, sensor: Sensor, parts: Sequence[Decoded], batch: Batch) -> None:
+        """Take what a frame that stands alone was found to say, together with others."""
+        device = frame.sensor
+        if not self._wearers.is_known(device):
+            raise DecodeError("unknown device")
+        counts = self._counts(device, sensor.name)
+        counts.frames += 1
+        counts.last_ns = frame.received.utc_ns
+        again = False
+        for part in parts:
+            if not self._gather(device, frame, part, counts, batch):
+                again = True
+        counts.duplicates += again
+
+    def _decode(self, frame: Frame, batch: Batch) -> None:
         sensor = reader_of(frame.channel)
         if sensor is None:
             raise DecodeError("unknown channel")
@@ -127,7 +118,7 @@ class Intake:
             if isinstance(part, About):
                 counts.about.update(part.facts)
             else:
-                repeated[device] |= not self._gather(device, frame, part, batch)
+                repeated[device] |= not self._gather(device, frame, part, counts, batch)
         for device, again in repeated.items():
             self.counts[device].duplicates += again
         if strangers:
@@ -165,57 +156,66 @@ class Intake:
             counts.kind = kind
         return counts
 
-    def _gather(self, device: SensorId, frame: Frame, decoded: Decoded, batch: _Batch) -> bool:
+    def _gather(self, device: SensorId, frame: Frame, decoded: Decoded, counts: SensorCounts, batch: Batch) -> bool:
         """Add the rows of one stream to the batch; return False if they have come before."""
-        stream, count = decoded.stream, len(decoded.rows)
+        stream, rows, received = decoded.stream, decoded.rows, frame.received
         if stream == "rr" and not self._tells_beats(device, frame):
             return False
-        if decoded.origin is None or decoded.sequence is None:
-            origin, first = self._origin, self._next[device, stream]
-            self._next[device, stream] = first + count
+        origin, sequence = decoded.origin, decoded.sequence
+        if origin is None or sequence is None:
+            origin, sequence = self._origin, self._next[device, stream]
+            self._next[device, stream] = sequence + len(rows)
         else:
-            origin, first = decoded.origin, decoded.sequence
-            if not self._seen.add(device, stream, origin, first):
+            if not self._seen.add(device, stream, origin, sequence):
                 return False
-            self.losses.add(device, stream, origin, first, count, frame.received.mono_ns)
-        part = batch.parts.get(stream)
-        if part is None:
-            part = batch.parts[stream] = _Part()
-        received = frame.received
+            self.losses.add(device, stream, origin, sequence, len(rows), received.mono_ns)
+        entries = batch.streams[stream]
         key = batch.keys.setdefault((device, origin, received.boot_id), len(batch.keys))
-        quality = decoded.quality
-        device_ns, last_ns = NO_TIME, received.utc_ns
+        quality, device_ns, last_ns = decoded.quality, NO_TIME, received.utc_ns
         if decoded.device_ns is not None:
             device_ns = decoded.device_ns
-            last_ns, corrected = _placed(self.counts[device].time, device_ns, decoded, received)
-            quality |= corrected
-        part.rows += decoded.rows
-        if count == 1 and stream != "rr":
-            part.key.append(key)
-            part.sequence.append(first)
-            part.quality.append(quality | sum(decoded.row_quality))
-            part.mono_ns.append(received.mono_ns)
-            part.time_ns.append(last_ns)
-            part.device_ns.append(device_ns)
-        else:
-            part.key += [key] * count
-            part.sequence += range(first, first + count)
-            part.quality += [quality | row for row in decoded.row_quality] or [quality] * count
-            part.mono_ns += [received.mono_ns] * count
-            if stream == "rr":
-                # Beats that their device has put in time stand where it says.
-                after_ns = self._last_beat_ns.get(device, 0) if decoded.device_ns is None else 0
-                times_ns = beat_times(np.array(decoded.rows)[:, 0], last_ns, after_ns).tolist()
-                self._last_beat_ns[device] = times_ns[-1]
-                part.time_ns += times_ns
+            if quality & _BACKLOG and decoded.clock is DeviceClock.UTC:
+                last_ns, corrected = counts.time.place_kept(device_ns, received)
             else:
-                part.time_ns += _back_from(last_ns, decoded.period_ns, count)
-            part.device_ns += (
-                [NO_TIME] * count if device_ns == NO_TIME else _back_from(device_ns, decoded.period_ns, count)
-            )
+                last_ns, corrected = counts.time.place(
+                    device_ns, decoded.clock, received, origin=decoded.origin, sequence=decoded.sequence
+                )
+            quality |= corrected
+        if stream == "rr":
+            self._add_beats(entries, key, sequence, device, decoded, last_ns, quality, received.mono_ns)
+            return True
+        if len(rows) == 1 and isinstance(rows, tuple) and not decoded.row_quality:
+            entries.add(key, sequence, last_ns, device_ns, received.mono_ns, quality)
+            entries.values += rows[0]
+        elif len(rows):
+            entries.add(key, sequence, last_ns, device_ns, received.mono_ns, quality)
+            entries.hold(rows, decoded.period_ns, decoded.row_quality)
         if stream == "battery":
-            self.counts[device].battery_percent = decoded.rows[-1][0]
+            counts.battery_percent = float(rows[-1][0])
         return True
+
+    def _add_beats(
+        self,
+        entries: Entries,
+        key: int,
+        first: int,
+        device: SensorId,
+        decoded: Decoded,
+        last_ns: int,
+        quality: int,
+        mono_ns: int,
+    ) -> None:
+        """Add each beat of a frame, whose last ended at `last_ns`: how far apart they are is what they say."""
+        rows, device_ns = decoded.rows, decoded.device_ns
+        # Beats that their device has put in time stand where it says.
+        after_ns = self._last_beat_ns.get(device, 0) if device_ns is None else 0
+        times_ns: list[int] = beat_times(np.array(rows)[:, 0], last_ns, after_ns).tolist()
+        self._last_beat_ns[device] = times_ns[-1]
+        bits = decoded.row_quality or (0,) * len(rows)
+        for place, (row, time_ns, doubt) in enumerate(zip(rows, times_ns, bits, strict=True)):
+            own_ns = NO_TIME if device_ns is None else device_ns - (len(rows) - 1 - place) * decoded.period_ns
+            entries.add(key, first + place, time_ns, own_ns, mono_ns, quality | doubt)
+            entries.values.extend(row)
 
     def _tells_beats(self, device: SensorId, frame: Frame) -> bool:
         """Return whether this channel is the one that a device's beats are taken from: some send each beat on two."""
@@ -226,46 +226,17 @@ class Intake:
         self._beats[device] = (frame.channel, mono_ns)
         return True
 
-    def _blocks(self, stream: str, part: _Part, keys: list[tuple[SensorId, str, str]]) -> list[Readings]:
-        """Return the stream's rows as one block per sensor and origin, in order of arrival within each."""
-        key = np.array(part.key)
-        order = np.argsort(key, kind="stable")
-        times = np.array(part.time_ns, np.int64)[order]
-        values = np.array(part.rows, np.float64)[order]
-        quality = np.array(part.quality, np.uint8)[order] | implausible(stream, values)
-        sequence = np.array(part.sequence, np.int64)[order]
-        device_ns = np.array(part.device_ns, np.int64)[order]
-        mono_ns = np.array(part.mono_ns, np.int64)[order]
-        key = key[order]
-        starts = [0, *(np.flatnonzero(np.diff(key)) + 1).tolist(), len(key)]
+    def _blocks(self, batch: Batch) -> list[Readings]:
+        """Return the batch's blocks, each of one wearer."""
         blocks: list[Readings] = []
-        for start, end in itertools.pairwise(starts):
-            sensor, origin, boot = keys[key[start]]
-            block = Readings(
-                sensor=sensor,
-                stream=stream,
-                origin=origin,
-                sequence=sequence[start:end],
-                time_ns=times[start:end],
-                values=values[start:end],
-                quality=quality[start:end],
-                athlete=self._wearers.wearer(sensor, int(times[start])),
-                clocks=Clocks(boot=boot, device_ns=device_ns[start:end], mono_ns=mono_ns[start:end]),
-            )
-            self.counts[sensor].implausible += int(np.count_nonzero(block.quality & _IMPLAUSIBLE))
-            blocks += self._wearers.worn(block)
+        for block, changed, odd in batch.blocks(self._wearers):
+            if odd:
+                self.counts[block.sensor].implausible += odd
+            if changed:
+                blocks += self._wearers.worn(block)
+            else:
+                blocks.append(block)
         return blocks
-
-
-def _placed(time: DeviceTime, device_ns: int, decoded: Decoded, received: Stamp) -> tuple[int, int]:
-    """Return the UTC time of a device's last row, and its Quality bits."""
-    if decoded.quality & _BACKLOG and decoded.clock is DeviceClock.UTC:
-        return time.place_kept(device_ns, received)
-    return time.place(device_ns, decoded.clock, received, origin=decoded.origin, sequence=decoded.sequence)
-
-
-def _back_from(last_ns: int, period_ns: int, count: int) -> list[int]:
-    return [last_ns - i * period_ns for i in range(count - 1, -1, -1)]
 
 
 def _named(name: str) -> SensorId:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edge.settings import StoreSettings
 from edge.store.journal import Journal
-from edge.store.pressure import Level, Thinning
+from edge.store.pressure import Level, Thinning, fullness_percent
 from shared.clock import NS_PER_S, Clock
 from shared.errors import StoreError
 from shared.log import FailureLog, get_logger
@@ -61,6 +61,7 @@ class Keeper:
 
         Raises: StoreError.
         """
+        await self._journal.settle_gaps()
         self.percent = await self._measure()
         before, level = self._thinning.level, self._thinning.look(self.percent)
         now_ns = self._clock.mono_ns()
@@ -80,7 +81,7 @@ class Keeper:
         return kept.removed > 0
 
     async def _measure(self) -> float:
-        """Return how full the store is of what it may take: its quota, or what the disk leaves it."""
+        """Return how full the store is of what it may take."""
         used = (await self._journal.totals())["database_bytes"]
         disk = os.statvfs(self._folder)
-        return 100.0 * used / max(1, min(self._max_bytes, used + disk.f_bavail * disk.f_frsize))
+        return fullness_percent(store_bytes=used, quota_bytes=self._max_bytes, free_bytes=disk.f_bavail * disk.f_frsize)

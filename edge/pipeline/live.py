@@ -26,7 +26,7 @@ from shared.features.athlete import ATHLETE_EFFORT
 from shared.features.team import BALL_TEAM, RATE_HZ, TeamHistory
 from shared.ids import BALL, AthleteId
 from shared.metrics.pitch_control import Pitch
-from shared.readings import Readings
+from shared.readings import Readings, span_ns
 from shared.windows import Windower, merge
 
 EFFORT = "effort"
@@ -122,7 +122,8 @@ class Live:
             if live is None:
                 continue
             live.take(block)
-            self.newest_ns = max(self.newest_ns, int(block.time_ns.max()))
+            last_ns = span_ns(block)[1]
+            self.newest_ns = max(self.newest_ns, last_ns)
             self.changed.add(live.profile.athlete)
             worn.append(block)
         return worn
@@ -168,23 +169,17 @@ class Live:
         outputs = await self._runner.infer(
             TRAJECTORY, {"history": graph.history[None], "team": graph.team[None], "mask": graph.mask[None]}
         )
-        dots = []
-        for i in np.flatnonzero(graph.mask):
-            here = graph.history[i, -1]
-            ahead: list[list[float]] = []
-            if outputs is not None:
-                path = np.concatenate((here + outputs["offset"][0, i], outputs["sigma"][0, i]), axis=1)
-                ahead = np.round(path[_SHOWN_EVERY - 1 :: _SHOWN_EVERY].astype(np.float64), 2).tolist()
-            dots.append(
-                Dot(
-                    athlete=graph.athletes[i],
-                    x_m=round(float(here[0]), 2),
-                    y_m=round(float(here[1]), 2),
-                    time_ns=graph.time_ns,
-                    ahead=ahead,
-                )
-            )
-        return dots
+        present = np.flatnonzero(graph.mask)
+        here = graph.history[present, -1]
+        ahead: list[list[list[float]]] = [[] for _ in present]
+        if outputs is not None:
+            shown = slice(_SHOWN_EVERY - 1, None, _SHOWN_EVERY)
+            offset, sigma = outputs["offset"][0, present, shown], outputs["sigma"][0, present, shown]
+            ahead = np.round(np.concatenate((here[:, None] + offset, sigma), axis=2).astype(np.float64), 2).tolist()
+        return [
+            Dot(athlete=graph.athletes[i], x_m=round(x_m, 2), y_m=round(y_m, 2), time_ns=graph.time_ns, ahead=path)
+            for i, (x_m, y_m), path in zip(present.tolist(), here.tolist(), ahead, strict=True)
+        ]
 
     def teams(self) -> list[TeamNow]:
         """Once a second: return both teams' metrics, nothing while no positions come."""

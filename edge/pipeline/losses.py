@@ -31,21 +31,27 @@ class Losses:
 
     def add(self, sensor: SensorId, stream: str, origin: str, first: int, count: int, mono_ns: int) -> None:
         """Readings `first` to `first + count - 1` of a stream came, none of them for the second time."""
-        streams = self._counts.setdefault(sensor, {})
+        streams = self._counts.get(sensor)
+        if streams is None:
+            streams = self._counts[sensor] = {}
         known = streams.get(stream)
         if known is None or known.origin != origin:  # a device that was switched on counts anew
             known = streams[stream] = _Count(origin=origin, highest=first - 1)
-        last = first + count - 1
-        passed = max(0, last - known.highest)
-        known.highest = max(known.highest, last)
-        second = mono_ns // NS_PER_S
-        if known.seconds and known.seconds[-1][0] == second:
-            known.seconds[-1][1] += passed
-            known.seconds[-1][2] += count
+        passed = first + count - 1 - known.highest
+        if passed > 0:
+            known.highest += passed
         else:
-            known.seconds.append([second, passed, count])
-        while known.seconds[0][0] <= second - _WINDOW_S:
-            known.seconds.popleft()
+            passed = 0
+        second = mono_ns // NS_PER_S
+        seconds = known.seconds
+        newest = seconds[-1] if seconds else None
+        if newest is not None and newest[0] == second:
+            newest[1] += passed
+            newest[2] += count
+            return
+        seconds.append([second, passed, count])
+        while seconds[0][0] <= second - _WINDOW_S:
+            seconds.popleft()
 
     def percent(self, sensor: SensorId, now_ns: int) -> float | None:
         """Return the share of the last minute's readings that did not come, in %; None where nothing is counted.

@@ -1,20 +1,21 @@
 """Who wears which sensor, at a time; a sensor may change hands while a session runs."""
 
 import bisect
-import os
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from edge.durable import LOCAL_DISK, Disk, keep_file
 from shared.errors import StoreError
 from shared.ids import BALL, AthleteId, SensorId
 from shared.metrics.base import Profile
 from shared.readings import Readings, select
-from shared.roster import Assignment, Roster, profile_of, write_roster
+from shared.roster import Assignment, Roster, encode_roster, profile_of
 
 # A Bluetooth address, or the UUID that macOS gives in its place: people write both in either case. Names of tags differ
 # by case.
@@ -63,6 +64,16 @@ class Wearers:
                 break
             worn = athlete
         return worn
+
+    def wearer_of(self, sensor: SensorId, times_ns: Sequence[int]) -> tuple[AthleteId | None, bool]:
+        """Return who wore the sensor at the first of these times, and whether it may have changed hands within them."""
+        history = self._history.get(sensor)
+        if not history:
+            return None, False
+        from_ns, athlete = history[-1]
+        if from_ns <= (times_ns[0] if len(times_ns) == 1 else min(times_ns)):
+            return athlete, False
+        return self.wearer(sensor, times_ns[0]), len(times_ns) > 1
 
     def worn(self, block: Readings) -> list[Readings]:
         """Return a block that names the wearer of its first reading, in parts if the sensor changed hands within it."""
@@ -113,18 +124,13 @@ class Wearers:
         return {AthleteId(a.athlete): profile_of(a, self._roster) for a in self._roster.athletes}
 
 
-def keep_roster(roster: Roster, path: Path) -> None:
+def keep_roster(roster: Roster, path: Path, disk: Disk = LOCAL_DISK) -> None:
     """Write a roster file whole or not at all, so that a power cut leaves the old one or the new one.
 
     Raises: StoreError when it cannot be written.
     """
-    draft = path.with_name(f"{path.name}.new")
     try:
-        write_roster(roster, draft)
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
-        draft.replace(path)
-        _sync_folder(path.parent)
+        keep_file(path, encode_roster(roster), disk)
     except OSError as exc:
         raise StoreError(f"{path}: {exc.strerror or exc}") from exc
 
@@ -132,14 +138,3 @@ def keep_roster(roster: Roster, path: Path) -> None:
 def as_heard(sensor: str) -> str:
     """Return a sensor's id as its radio reports it: Bluetooth addresses in capitals."""
     return sensor.upper() if _ADDRESS.fullmatch(sensor) else sensor
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder outlast a power cut, where folders can be synced."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

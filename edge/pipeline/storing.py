@@ -185,11 +185,11 @@ class Storing:
 
     async def _finish_write(self) -> None:
         try:
-            await self._write(last=True)
+            await self._write()
         except StoreError as exc:
             _log.error("last readings could not be stored", problem=str(exc))
 
-    async def _write(self, *, last: bool = False) -> None:
+    async def _write(self) -> None:
         held = self._held
         if not self._appended:
             for batch in held:  # once each: the same readings are tried again while the store fails
@@ -197,7 +197,7 @@ class Storing:
                 batch.thinned = True
             await self._journal.append([block for batch in held for block in batch.blocks])
             self._appended = True
-        self.record_gaps(self._thinning.take_gaps(self._clock.mono_ns(), last=last))
+        self.record_gaps(self._thinning.take_gaps())
         gaps, self._gaps = self._gaps, []
         try:
             await self._journal.note([frame for batch in held for frame in batch.rejected], gaps)

@@ -16,5 +16,7 @@ _FLAG = np.uint8(Quality.IMPLAUSIBLE)
 def implausible(stream: str, values: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return IMPLAUSIBLE for each row of `values` [n, k] that has one outside its quantity's range; NaN is missing."""
     low, high = _BOUNDS[stream]
-    outside = ((values < low) | (values > high)).any(axis=1)
-    return np.where(outside, _FLAG, np.uint8(0))
+    outside = (values < low) | (values > high)
+    if not outside.any():  # nearly always
+        return np.zeros(len(values), np.uint8)
+    return np.where(outside.any(axis=1), _FLAG, np.uint8(0))

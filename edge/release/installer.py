@@ -2,16 +2,16 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge.durable import LOCAL_DISK, Disk, keep_file, keep_folder
 from edge.inference.gate import Verdict, check_in_subprocess
 from edge.inference.runner import Runner, RunStats
-from edge.inference.session import LoadedModel, load_model
 from edge.links import Link, LinkStatus
 from edge.release import slots
 from edge.release.slots import Slot
@@ -20,6 +20,9 @@ from edge.settings import ReleaseSettings
 from shared.clock import Clock
 from shared.errors import LinkDown, ModelError, ModelTooSlow, ModelUntrusted, StoreError
 from shared.log import get_logger
+
+if TYPE_CHECKING:
+    from edge.inference.session import LoadedModel
 
 _log = get_logger("release")
 _WATCH_S = 1.0
@@ -40,6 +43,7 @@ class Installer:
         *,
         session_runs: Callable[[], bool],
         check: Callable[[Path], Awaitable[Verdict]] = check_in_subprocess,
+        disk: Disk = LOCAL_DISK,
     ) -> None:
         self._settings = settings
         self._folder = folder
@@ -48,6 +52,7 @@ class Installer:
         self._clock = clock
         self._session_runs = session_runs
         self._check = check
+        self._disk = disk
         self._link = Link("releases", "release repository is not usable", _log, clock)
         self._state_file = folder / "slots.json"
         self._installing: set[str] = set()
@@ -62,7 +67,7 @@ class Installer:
 
     def start(self) -> None:
         """Load what ran before; a model that no longer loads leaves its slot to the previous one."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        keep_folder(self._folder, self._disk)
         if self._state_file.exists():
             try:
                 known = msgspec.json.decode(self._state_file.read_bytes(), type=list[Slot])
@@ -210,11 +215,13 @@ class Installer:
                 return
         self._runner.deactivate(slot.name)
 
-    def _load(self, name: str, version: str) -> LoadedModel:
+    def _load(self, name: str, version: str) -> "LoadedModel":
         """Load what is installed as this version of this model; blocks.
 
         Raises: ModelError when it does not load, or its card is that of another one.
         """
+        from edge.inference.session import load_model  # noqa: PLC0415  the runtime comes with the first model
+
         model = load_model(self._folder / name / version)
         card = model.card
         if (card.name, card.version) != (name, version):
@@ -246,9 +253,4 @@ class Installer:
         return msgspec.json.encode(list(self.slots.values()))
 
     def _write(self, states: bytes) -> None:
-        temporary = self._state_file.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            file.write(states)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._state_file)
+        keep_file(self._state_file, states, self._disk)

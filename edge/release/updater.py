@@ -5,12 +5,9 @@ Expired metadata blocks fetching, never running: what is installed goes on.
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, RepositoryError
-from tuf.ngclient.config import UpdaterConfig
-from tuf.ngclient.updater import Updater
-from urllib3.exceptions import HTTPError
-
+from edge.durable import LOCAL_DISK, Disk, keep_file, keep_folder
 from shared.errors import ConfigError, LinkDown, ModelUntrusted, StoreError
 from shared.release import (
     CHANNEL_TARGET,
@@ -22,16 +19,30 @@ from shared.release import (
     read_channel,
 )
 
+if TYPE_CHECKING:
+    from tuf.ngclient.updater import Updater
+
 _MAX_MODEL_BYTES = 64 * 1024 * 1024
 # Names and versions become folders here; 64 characters are more than any of ours has.
 _PATH_PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
+def place_model(folder: Path, model: bytes, card: bytes, disk: Disk = LOCAL_DISK) -> None:
+    """Put a model's files where a slot looks for them; each is whole, and all outlast a power cut after this returns.
+
+    Raises: OSError.
+    """
+    keep_folder(folder, disk)
+    keep_file(folder / "model.onnx", model, disk)
+    keep_file(folder / "card.json", card, disk)
+
+
 class ModelUpdater:
     """A client of one release repository; trusted metadata is kept on disk, so that a rollback is noticed."""
 
-    def __init__(self, url: str, folder: Path, root_file: Path) -> None:
+    def __init__(self, url: str, folder: Path, root_file: Path, *, disk: Disk = LOCAL_DISK) -> None:
         self._url = url.rstrip("/")
+        self._disk = disk
         self._metadata = folder / "metadata"
         self._targets = folder / "targets"
         try:
@@ -53,7 +64,7 @@ class ModelUpdater:
         return channel
 
     def fetch(self, name: str, version: str, folder: Path) -> None:
-        """Put a model's verified files into `folder`; blocks.
+        """Put a model's verified files into `folder`, where they outlast a power cut; blocks.
 
         Raises: LinkDown, ModelUntrusted; StoreError when the disk fails.
         """
@@ -62,13 +73,17 @@ class ModelUpdater:
         model = self._fetch(updater, model_target(name, version))
         card = self._fetch(updater, card_target(name, version))
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / "model.onnx", model)
-            _write(folder / "card.json", card)
+            place_model(folder, model, card, self._disk)
         except OSError as exc:
             raise StoreError(f"{name} {version} cannot be written: {exc}") from exc
 
-    def _refreshed(self) -> Updater:
+    def _refreshed(self) -> "Updater":
+        # Loaded with the first look at the channel, on its thread: the gateway's start does not wait for it.
+        from tuf.api.exceptions import DownloadError, RepositoryError  # noqa: PLC0415
+        from tuf.ngclient.config import UpdaterConfig  # noqa: PLC0415
+        from tuf.ngclient.updater import Updater  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
         try:
             updater = Updater(
                 str(self._metadata),
@@ -87,7 +102,14 @@ class ModelUpdater:
             raise ModelUntrusted(f"release metadata does not verify: {exc}") from exc
         return updater
 
-    def _fetch(self, updater: Updater, target: str) -> bytes:
+    def _fetch(self, updater: "Updater", target: str) -> bytes:
+        from tuf.api.exceptions import (  # noqa: PLC0415  as above
+            DownloadError,
+            DownloadLengthMismatchError,
+            RepositoryError,
+        )
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
         try:
             known = updater.get_targetinfo(target)
             if known is None:
@@ -107,13 +129,3 @@ class ModelUpdater:
 def _check_target(name: str, version: str) -> None:
     if not _PATH_PART.fullmatch(name) or not _PATH_PART.fullmatch(version):
         raise ModelUntrusted(f"channel names {name!r} {version!r}, which is no name of a model and a version")
-
-
-def _write(path: Path, body: bytes) -> None:
-    """Write a file as a whole or not at all: it may be one that a slot can go back to."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_bytes(body)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

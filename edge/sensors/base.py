@@ -1,11 +1,14 @@
 """What a sensor's decoder is: pure, from one frame's bytes to rows of values."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from shared.readings import Frame
 
@@ -22,7 +25,8 @@ class DeviceClock(StrEnum):
 class Decoded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Rows of one stream from one frame.
 
-    `rows` has the columns of `STREAMS[stream].quantities`, oldest first. `origin` and `sequence` are the device's own
+    `rows` has the columns of `STREAMS[stream].quantities`, oldest first; float64[n, k] where many frames are read
+    together. `origin` and `sequence` are the device's own
     count of the first row, where it counts. `device_ns` is the device's own time of the *last* row, where it sends
     one, and `clock` what that counts from; `period_ns` is the time from row to row. `quality` holds Quality bits that
     the frame itself tells, `row_quality` those of each row where they differ. `sensor` names the device where one
@@ -30,7 +34,7 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     stream: str
-    rows: tuple[tuple[float, ...], ...]
+    rows: tuple[tuple[float, ...], ...] | NDArray[np.float64]
     origin: str | None = None
     sequence: int | None = None
     device_ns: int | None = None
@@ -90,8 +94,9 @@ class Sensor(ABC):
     `channels` are what its frames come on: Bluetooth characteristics as 4 hexadecimal digits (`"2a37"`) or full UUIDs
     in lower case, advertisements by company (`"adv:006b"`), or the name of an MQTT payload's format. `services` are
     the Bluetooth services that a scan looks for. `names_devices` says that frames name their devices themselves
-    (`Decoded.sensor`). `topics` are the MQTT topics that carry its formats, as
-    (pattern, channel): `{sensor}` in a pattern stands for the level that names the device, `+` and `#` as in MQTT.
+    (`Decoded.sensor`). `reads_many` says that its frames stand alone, and that `decode_many` is faster for a batch.
+    `topics` are the MQTT topics that carry its formats, as (pattern, channel): `{sensor}` in a pattern stands for the
+    level that names the device, `+` and `#` as in MQTT.
     """
 
     name: str
@@ -99,6 +104,7 @@ class Sensor(ABC):
     services: tuple[str, ...] = ()
     topics: tuple[tuple[str, str], ...] = ()
     names_devices: bool = False
+    reads_many: bool = False
 
     def start(self) -> Any:
         """Return the memory of one device before its first frame, mutable; None where frames stand alone.
@@ -114,3 +120,10 @@ class Sensor(ABC):
 
         Raises: DecodeError, and nothing else, when the bytes do not follow the format; `memory` is then as it was.
         """
+
+    def decode_many(self, channel: str, bodies: Sequence[bytes]) -> Sequence[tuple[Decoded, ...]] | None:  # noqa: ARG002
+        """Return what each of these frames says, exactly as `decode` would, or None where one may have to be refused.
+
+        Then they are read one by one, so that a bad frame costs no other.
+        """
+        return None

@@ -2,8 +2,12 @@
 
 import math
 import struct
+from collections.abc import Sequence
 from itertools import starmap
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.sensors.base import Decoded, DeviceClock, Sensor
 from shared.errors import DecodeError
@@ -17,7 +21,10 @@ _FLAG_TURN = 0x01
 _HEAD = struct.Struct("<BBHIHIHB")
 _ACCELERATION = struct.Struct("<3h")
 _BOTH = struct.Struct("<6h")
-_MISSING = (-(2**15)).to_bytes(2, "little", signed=True)
+_LEAST = -(2**15)
+_MISSING = _LEAST.to_bytes(2, "little", signed=True)
+_UNITS = np.array([1000.0] * 3 + [10.0] * 3)
+"""Of an acceleration in a g, of a turn rate in a degree a second."""
 # That mark as an acceleration and as a turn rate; no other value of either kind is equal to one of them.
 _NO_VALUE = (-32.768, -3276.8)
 _RATE_UNITS_PER_HZ = 10
@@ -30,32 +37,64 @@ class ImuPod(Sensor):
     name = "imu_pod"
     channels = (SAMPLES,)
     services = (SERVICE,)
+    reads_many = True
 
     def decode(self, channel: str, body: bytes, memory: None = None) -> tuple[Decoded, ...]:  # noqa: ARG002
         """Return the rows of one frame with the pod's own count and time."""
-        if len(body) < _HEAD.size:
-            raise DecodeError("frame has no head", offset=len(body))
-        version, flags, boot, first, low, high, rate, count = _HEAD.unpack_from(body)
-        if version != _VERSION or flags & ~_FLAG_TURN:
-            raise DecodeError("version or flags of another profile")
-        sample = _BOTH if flags & _FLAG_TURN else _ACCELERATION
-        if not count or not rate or len(body) != _HEAD.size + count * sample.size:
-            raise DecodeError("frame is not as long as its count says", offset=len(body))
-        samples = sample.iter_unpack(body[_HEAD.size :])
-        rows = tuple(starmap(_turning if flags & _FLAG_TURN else _straight, samples))
+        head = _head(body)
+        turns = bool(head[1] & _FLAG_TURN)
+        samples = (_BOTH if turns else _ACCELERATION).iter_unpack(body[_HEAD.size :])
+        rows = tuple(starmap(_turning if turns else _straight, samples))
         if _MISSING in body:
             rows = tuple([_with_gaps(row) for row in rows])
-        return (
-            Decoded(
-                stream="imu",
-                rows=rows,
-                origin=f"boot-{boot}",
-                sequence=first,
-                device_ns=(low | high << 16) * 1000,
-                clock=DeviceClock.OWN,
-                period_ns=round(1e9 * _RATE_UNITS_PER_HZ / rate),
-            ),
-        )
+        return (_decoded(head, rows),)
+
+    def decode_many(self, channel: str, bodies: Sequence[bytes]) -> list[tuple[Decoded, ...]] | None:  # noqa: ARG002
+        """Read the samples of all frames at once; None where one is malformed, or some have turn rates and some not."""
+        try:
+            heads = [_head(body) for body in bodies]
+        except DecodeError:
+            return None
+        turns = heads[0][1] & _FLAG_TURN
+        if any(head[1] & _FLAG_TURN != turns for head in heads):
+            return None
+        raw = np.frombuffer(b"".join([body[_HEAD.size :] for body in bodies]), "<i2").reshape(-1, 6 if turns else 3)
+        rows = np.full((len(raw), 6), np.nan)
+        rows[:, : raw.shape[1]] = raw / _UNITS[: raw.shape[1]]
+        rows[:, : raw.shape[1]][raw == _LEAST] = np.nan
+        said: list[tuple[Decoded, ...]] = []
+        end = 0
+        for head in heads:
+            begin, end = end, end + head[-1]
+            said.append((_decoded(head, rows[begin:end]),))
+        return said
+
+
+def _head(body: bytes) -> tuple[int, ...]:
+    """Return the head's fields: version, flags, power-on, first number, time in two parts, rate, count."""
+    if len(body) < _HEAD.size:
+        raise DecodeError("frame has no head", offset=len(body))
+    head = _HEAD.unpack_from(body)
+    version, flags, _, _, _, _, rate, count = head
+    if version != _VERSION or flags & ~_FLAG_TURN:
+        raise DecodeError("version or flags of another profile")
+    sample = _BOTH if flags & _FLAG_TURN else _ACCELERATION
+    if not count or not rate or len(body) != _HEAD.size + count * sample.size:
+        raise DecodeError("frame is not as long as its count says", offset=len(body))
+    return head
+
+
+def _decoded(head: tuple[int, ...], rows: tuple[tuple[float, ...], ...] | NDArray[np.float64]) -> Decoded:
+    _, _, boot, first, low, high, rate, _ = head
+    return Decoded(
+        stream="imu",
+        rows=rows,
+        origin=f"boot-{boot}",
+        sequence=first,
+        device_ns=(low | high << 16) * 1000,
+        clock=DeviceClock.OWN,
+        period_ns=round(1e9 * _RATE_UNITS_PER_HZ / rate),
+    )
 
 
 def _straight(x: int, y: int, z: int) -> tuple[float, ...]:

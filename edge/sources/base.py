@@ -1,15 +1,16 @@
 """What a source of frames is: a radio, a broker or a recording."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from edge.links import LinkStatus
 from shared.readings import Frame
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+# A struct, because one is made for every message.
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A frame, and what its source needs to acknowledge it (None where nothing is acknowledged)."""
 
     frame: Frame

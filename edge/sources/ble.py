@@ -78,6 +78,7 @@ class BleSource:
         self._gaps: list[Gap] = []
         self.links: dict[SensorId, SensorLink] = {}
         self.dropped: Counter[SensorId] = Counter()
+        self.dropped_frames = 0
         """Frames given up because the store could not keep up; whoever stores gaps takes them from here."""
         self.strangers: Counter[str] = Counter()
         """Advertisements by address of sensors on the air that nobody on the roster wears, the latest heard last."""
@@ -287,5 +288,6 @@ class BleSource:
         frame = Frame(sensor=sensor, channel=channel, body=body, received=now)
         if len(self._arrived) == _MAX_WAITING:
             self.dropped[self._arrived[0].frame.sensor] += 1
+            self.dropped_frames += 1
         self._arrived.append(Delivery(frame=frame))
         self._filled.set()

@@ -1,46 +1,49 @@
-"""Frames from an MQTT broker at QoS 1, acknowledged only after they are stored. The one file that knows MQTT.
+"""Frames from an MQTT broker at QoS 1, acknowledged only after they are stored.
 
-aiomqtt keeps the connection; paho, inside it, hands over messages and takes acknowledgements. The session is
-persistent: what was not acknowledged before a crash or a lost link, the broker delivers again. How much may be
-unacknowledged at once is the broker's in-flight window (mosquitto `max_inflight_messages`), which bounds our memory.
+The session is persistent: what was not acknowledged before a crash or a lost link, the broker delivers again. It asks
+for MQTT 5, where the gateway says how much may be unacknowledged, and takes 3.1.1 from a broker that knows nothing
+newer; what is held for bodies is bounded in bytes too.
 
 A retained message (MQTT 3.1.1 §3.3.1.3) is the last of its topic, sent again on every subscription, at a time that
 nobody knows: it is left out and counted, unless the device numbers its readings, so that a second one is known.
 """
 
 import asyncio
-import contextlib
+import errno
 import random
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import aiomqtt
+import numpy as np
 
 from edge.links import Link, LinkStatus
 from edge.settings import MqttSettings
 from edge.sources.base import Delivery
+from edge.sources.mqtt_connection import KEEP_ALIVE_S, MqttConnection, Place
+from edge.sources.mqtt_inbox import Arrived, KnownTopics
+from edge.sources.mqtt_packets import Answer, Dialect, Login
 from edge.sources.mqtt_topics import Topics
+from edge.sources.mqtt_v5 import Mqtt5
+from edge.sources.mqtt_v311 import Mqtt311
 from edge.supervise import stop_if_cancelled
-from shared.clock import Clock, stamp
-from shared.errors import ConfigError
+from shared.clock import NS_PER_S, Clock
+from shared.errors import ConfigError, SourceError
 from shared.log import get_logger
-from shared.readings import Frame
 from shared.retry import Backoff
 from shared.settings import read_secret
 
 _log = get_logger("mqtt")
-_KEEPALIVE_S = 10
 _BACKOFF = Backoff(base_s=0.25, cap_s=5.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ticket:
-    connection: int
-    mid: int
-    qos: int
+# A connection that lasted so long begins the back-off anew; two gateways with one id would else take turns at once.
+_LASTING_NS = 10 * NS_PER_S
+_DIALECTS: tuple[Dialect, ...] = (Mqtt5(), Mqtt311())
+# What may lie between the socket and a commit; beyond it the socket is not read, below half of it it is again.
+_MOST_HELD_BYTES = 32 << 20
+# What a frame costs beside its body.
+_FRAME_BYTES = 400
+_ID_BITS = 16
+_ID_MASK = 0xFFFF
 
 
 class MqttSource:
@@ -48,18 +51,27 @@ class MqttSource:
 
     name = "mqtt"
 
-    def __init__(self, settings: MqttSettings, client_id: str, clock: Clock) -> None:
-        """Raises: ConfigError for topics, files or secrets that cannot be used."""
-        self._settings = settings
-        self._topics = Topics(settings.topics)
-        self._client_id = client_id
+    def __init__(
+        self, settings: MqttSettings, client_id: str, clock: Clock, *, dialects: Sequence[Dialect] = _DIALECTS
+    ) -> None:
+        """`dialects` are tried in order. Raises: ConfigError for topics, files or secrets that cannot be used."""
+        topics = Topics(settings.topics)
+        self._filters = topics.filters
+        self._known = KnownTopics(topics)
+        password = read_secret(Path(settings.password_file)) if settings.password_file else None
+        self._place = Place(
+            host=settings.host,
+            port=settings.port,
+            tls=_tls_context(settings),
+            login=Login(client_id=client_id, username=settings.username, password=password, keep_alive_s=KEEP_ALIVE_S),
+        )
+        self._dialects = dialects
         self._clock = clock
-        self._tls = _tls_context(settings)
-        self._password = read_secret(Path(settings.password_file)) if settings.password_file else None
         self._arrived: list[Delivery] = []
         self._filled = asyncio.Event()
-        self._client: aiomqtt.Client | None = None
-        self._connection = 0
+        self._connection: MqttConnection | None = None
+        self._connections = 0
+        self._held_bytes = 0
         self.retained = 0
         self._link = Link("broker", "broker is not reachable", _log, clock)
 
@@ -74,19 +86,18 @@ class MqttSource:
         attempt = 0
         while True:
             try:
-                async with self._connect() as client:
-                    self._client = client
-                    for topic_filter in self._topics.filters:
-                        await client.subscribe(topic_filter, qos=1)
-                    stop_if_cancelled()  # wait_for drops one that meets its result, before Python 3.12 (bpo-42130)
+                connection = await self._connect()
+                await connection.subscribe(self._filters)
+                self._link.answered()
+                began_ns = self._clock.mono_ns()
+                self._failed(await connection.stay())
+                if self._clock.mono_ns() - began_ns > _LASTING_NS:
                     attempt = 0
-                    self._link.answered()
-                    await _until_disconnected(client)
-            except (aiomqtt.MqttError, OSError) as exc:
-                self._link.failed(f"{self._settings.host}:{self._settings.port} {_words(exc)}")
+            except (SourceError, OSError) as exc:
+                self._failed(_words(exc))
             finally:
-                self._client = None
-            stop_if_cancelled()  # leaving a connection that no longer answers raises MqttError in its place
+                await self._leave()
+            stop_if_cancelled()
             await self._clock.sleep(_BACKOFF.delay_s(attempt, rng))
             attempt += 1
 
@@ -99,59 +110,63 @@ class MqttSource:
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Send the PUBACKs; those of an earlier connection are left to the broker, which delivers again."""
-        if self._client is None:
+        self._held_bytes -= _size(deliveries)
+        self._send_acknowledgements([delivery.ticket for delivery in deliveries])
+        if self._connection is not None and self._held_bytes < _MOST_HELD_BYTES // 2:
+            self._connection.resume()
+
+    async def _connect(self) -> MqttConnection:
+        """Log in with the first version that the broker speaks. Raises: SourceError or OSError when there is none."""
+        answer = Answer(problem="speaks no version that the gateway does")
+        for dialect in self._dialects:
+            self._connections += 1
+            connection = MqttConnection(self._connections, dialect, self._known, self._take, self._clock)
+            # Before it is open: what the session holds comes right behind the broker's answer.
+            self._connection = connection
+            answer = await connection.open(self._place)
+            if answer.problem is None:
+                log = _log.debug if dialect is self._dialects[0] else _log.info
+                log("logged in", version=dialect.name)
+                return connection
+            await self._leave()
+            if not answer.other_version:
+                break
+        raise SourceError("broker", answer.problem or "")
+
+    async def _leave(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.leave()
+
+    def _take(self, arrived: Arrived) -> None:
+        if arrived.passed_over:
+            self.retained += len(arrived.passed_over)
+            _log.debug("retained messages left out", count=self.retained)
+            self._send_acknowledgements(arrived.passed_over)
+        if not arrived.deliveries:
             return
-        paho = self._client._client  # noqa: SLF001  aiomqtt has no manual acknowledgement of its own
-        for delivery in deliveries:
-            ticket = delivery.ticket
-            if isinstance(ticket, _Ticket) and ticket.connection == self._connection:
-                paho.ack(ticket.mid, ticket.qos)
-
-    def _connect(self) -> aiomqtt.Client:
-        client = aiomqtt.Client(
-            self._settings.host,
-            self._settings.port,
-            username=self._settings.username,
-            password=self._password,
-            identifier=self._client_id,
-            clean_session=False,
-            keepalive=_KEEPALIVE_S,
-            tls_context=self._tls,
-        )
-        self._connection += 1
-        connection = self._connection
-        paho = client._client  # noqa: SLF001  see acknowledge
-        paho.manual_ack_set(True)
-
-        def on_message(_client: Any, _userdata: Any, message: Any) -> None:
-            self._take(_Ticket(connection, message.mid, message.qos), message)
-
-        # Straight from paho: aiomqtt's own iterator costs a task per message.
-        paho.on_message = on_message
-        return client
-
-    def _take(self, ticket: _Ticket, message: Any) -> None:
-        try:
-            topic: str = message.topic
-        except UnicodeDecodeError:  # §1.5.3 forbids it; not every broker looks
-            topic = ""
-        sensor, route = self._topics.find(topic)
-        if message.retain and route is not None and not route.counts_itself:
-            self.retained += 1
-            _log.debug("retained message left out", count=self.retained)
-            if self._client is not None:
-                self._client._client.ack(ticket.mid, ticket.qos)  # noqa: SLF001  see acknowledge
-            return
-        channel = f"topic:{topic[:128]}" if route is None else route.channel
-        frame = Frame(sensor=sensor, channel=channel, body=message.payload, received=stamp(self._clock))
-        self._arrived.append(Delivery(frame=frame, ticket=ticket))
+        self._arrived += arrived.deliveries
         self._filled.set()
+        self._held_bytes += _size(arrived.deliveries)
+        if self._held_bytes > _MOST_HELD_BYTES and self._connection is not None:
+            self._connection.pause()
+
+    def _send_acknowledgements(self, tickets: Sequence[object]) -> None:
+        """Send a PUBACK for each ticket of this connection; one of QoS 0 belongs to none."""
+        if self._connection is None:
+            return
+        every = np.array(tickets, np.int64)
+        ours = every[every >> _ID_BITS == self._connection.number]
+        if len(ours):
+            self._connection.acknowledge(ours & _ID_MASK)
+
+    def _failed(self, problem: str) -> None:
+        self._link.failed(f"{self._place.host}:{self._place.port} {problem}")
 
 
-async def _until_disconnected(client: aiomqtt.Client) -> None:
-    """Return (or raise MqttError) when the connection ends; messages take the other way, so this queue stays empty."""
-    with contextlib.suppress(StopAsyncIteration):
-        await anext(client.messages)
+def _size(deliveries: Sequence[Delivery]) -> int:
+    """Return about how many bytes these take."""
+    return sum([len(delivery.frame.body) for delivery in deliveries]) + _FRAME_BYTES * len(deliveries)
 
 
 def _tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
@@ -163,6 +178,14 @@ def _tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
         raise ConfigError("mqtt.ca_file", f"{settings.ca_file}: {exc}") from exc
 
 
-def _words(exc: Exception) -> str:
-    text = str(exc)
-    return "refused the connection" if "refused" in text.lower() else text or type(exc).__name__
+def _words(exc: SourceError | OSError) -> str:
+    if isinstance(exc, SourceError):
+        return exc.problem
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"shows a certificate that is not trusted: {exc.verify_message}"
+    if isinstance(exc, TimeoutError):
+        return "does not answer"
+    # With several addresses of one name asyncio has an error that only quotes the others.
+    if isinstance(exc, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(exc):
+        return "refused the connection"
+    return str(exc) or type(exc).__name__

@@ -21,8 +21,6 @@ UNNAMED: Final = SensorId("unnamed")
 """Stands for a device whose topic holds no id; it is in no roster, so its frames are quarantined."""
 
 _SENSOR: Final = "{sensor}"
-# What a squad's devices publish on, many times over; then it is learned afresh.
-_REMEMBERED: Final = 16_384
 # Formats that count their own readings: to hear the same message again does no harm.
 _COUNTING: Final = ("position", "sideline+binary")
 # MQTT 3.1.1 §4.7.3.
@@ -57,13 +55,12 @@ class Route:
 
 
 class Topics:
-    """The routes, and a bounded memory of the topics seen."""
+    """The routes that the settings ask for."""
 
     def __init__(self, items: Sequence[str | MqttTopic]) -> None:
         """Raises: ConfigError naming the item that is wrong."""
         self.routes = _reachable([route for index, item in enumerate(items) for route in _routes(item, index)])
         self._compiled = [(_compiled(route.pattern), route) for route in self.routes]
-        self._known: dict[str, tuple[SensorId, Route | None]] = {}
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -73,14 +70,6 @@ class Topics:
 
     def find(self, topic: str) -> tuple[SensorId, Route | None]:
         """Return the sensor that a topic names and its route; UNNAMED and None where there is none."""
-        found = self._known.get(topic)
-        if found is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            found = self._known[topic] = self._match(topic)
-        return found
-
-    def _match(self, topic: str) -> tuple[SensorId, Route | None]:
         for pattern, route in self._compiled:
             match = pattern.fullmatch(topic)
             if match is not None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,10 +13,11 @@ from edge.counters import COMMIT_BOUNDS_S, Timing
 from edge.sensors.base import Rejected
 from edge.store.chunks import read_rows
 from edge.store.database import Connect, connect, epoch, file_bytes, limit_pages, open_database, translated
-from edge.store.notes import gaps_after, keep_alert, keep_gaps, keep_rejected, quarantined
+from edge.store.notes import gaps_after, keep_alert, keep_gaps, keep_rejected, quarantined, settle_gaps
 from edge.store.outbox import Outbox
 from edge.store.packing import pack
-from edge.store.restamp import ClockStep, Steps, restamp
+from edge.store.past import Past, read_past
+from edge.store.restamp import ClockStep
 from edge.store.retention import Kept, StoredSession, retire, sessions
 from edge.store.segments import ID_BITS, Segment, Segments
 from edge.store.steps import read_steps, record_step
@@ -57,6 +58,7 @@ class Journal:
         try:
             self._segments = Segments(self._connection, path.parent, connect)
             self._segments.tidy()
+            settle_gaps(self._connection)
             self._tail = Tail(self._segments, clock, max_bytes=max_bytes)
             self._set_limits()
         except (sqlite3.Error, StoreError) as exc:
@@ -169,7 +171,7 @@ class Journal:
         The last commits are merged before: an id that was returned stays one.
         """
         plan = await self.run(self._plan_reading, position)
-        return await self._beside(lambda: list(_read(plan, position, limit)))
+        return await self._beside(lambda: list(read_past(plan, position, limit)))
 
     async def totals(self) -> dict[str, int]:
         """Return readings stored, also those removed since, and the bytes that the store takes."""
@@ -187,6 +189,10 @@ class Journal:
             "WHERE receipt NOT IN ('stored', 'duplicate', 'split') GROUP BY 1, 2 ORDER BY 4 DESC LIMIT 100"
         )
         return await self.run(lambda: self._connection.execute(sql).fetchall())
+
+    async def settle_gaps(self) -> None:
+        """Make gap records of what was left out while room was short."""
+        await self.run(settle_gaps, self._connection)
 
     async def gaps_after(self, position: int) -> tuple[list[Gap], int]:
         """Return the gaps recorded after row `position`, and the last row's number."""
@@ -276,10 +282,10 @@ class Journal:
             connection.close()
         return [block for row in rows if row.source == "live" for block in row.blocks or ()]
 
-    def _plan_reading(self, position: int) -> "_Reading":
+    def _plan_reading(self, position: int) -> Past:
         self._tail.merge()
         live = [segment for segment in self._live() if segment.number >= position >> ID_BITS]
-        return _Reading(self._segments, live, read_steps(self._connection))
+        return Past(self._segments, live, read_steps(self._connection))
 
     def _session(self, now_ns: int, gap_ns: int) -> tuple[int, int]:
         live = self._live()
@@ -323,27 +329,3 @@ class Journal:
         others, book = sum(sizes.values()), file_bytes(self._connection)
         self._tail.limit(self._max_bytes - self._reserve - others - book)
         limit_pages(self._connection, self._max_bytes - others - own)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """Which files to read, and what is known of the clock that stamped them."""
-
-    segments: Segments
-    files: list[Segment]
-    steps: Steps
-
-
-def _read(plan: _Reading, position: int, limit: int) -> Iterator[tuple[int, list[Readings]]]:
-    """Yield up to `limit` live chunks after `position`."""
-    for segment in plan.files:
-        connection = plan.segments.read(segment) if limit > 0 else None
-        if connection is None:
-            continue
-        try:
-            for row in read_rows(connection, position, limit, tail=False):
-                if row.source == "live":
-                    yield row.id, [restamp(block, plan.steps) for block in row.blocks or []]
-                    limit -= 1
-        finally:
-            connection.close()

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from edge.sensors.base import Rejected
+from edge.store.pressure import THINNED
 from shared.alerts import Alert
 from shared.ids import SensorId
 from shared.readings import Gap
@@ -43,11 +44,30 @@ def quarantined(book: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
 
 
 def keep_gaps(book: sqlite3.Connection, gaps: Sequence[Gap]) -> None:
-    """Store gaps; they are uploaded with the next summary."""
+    """Store gaps; they are uploaded with the next summary. Those of thinning are summed up until `settle_gaps`."""
+    rows = [(g.sensor, g.stream, g.from_ns, g.to_ns, g.count, g.reason) for g in gaps]
+    summed = [row for row in rows if row[0] is not None and row[5].startswith(THINNED)]
+    book.executemany(
+        "INSERT INTO gap_open (sensor, stream, from_ns, to_ns, count, reason) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (sensor, stream, reason) DO UPDATE SET from_ns = min(from_ns, excluded.from_ns), "
+        "to_ns = max(to_ns, excluded.to_ns), count = count + excluded.count",
+        summed,
+    )
     book.executemany(
         "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) VALUES (?, ?, ?, ?, ?, ?)",
-        [(g.sensor, g.stream, g.from_ns, g.to_ns, g.count, g.reason) for g in gaps],
+        [row for row in rows if row not in summed],
     )
+
+
+def settle_gaps(book: sqlite3.Connection) -> None:
+    """Make gaps of what was summed up."""
+    if book.execute("SELECT 1 FROM gap_open LIMIT 1").fetchone() is None:
+        return
+    columns = "sensor, stream, from_ns, to_ns, count, reason"
+    book.execute("BEGIN IMMEDIATE")
+    book.execute(f"INSERT INTO gap ({columns}) SELECT {columns} FROM gap_open")  # noqa: S608  fixed words
+    book.execute("DELETE FROM gap_open")
+    book.execute("COMMIT")
 
 
 def gaps_after(book: sqlite3.Connection, position: int) -> tuple[list[Gap], int]:

@@ -3,13 +3,12 @@
 Rules without I/O. Each reading that is left out is counted in a gap record, which is stored and uploaded.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
-from shared.clock import NS_PER_S
 from shared.ids import SensorId
 from shared.readings import Gap, Readings, select
 
@@ -27,19 +26,19 @@ class Level(IntEnum):
 
 
 WATERMARKS_PERCENT = {Level.THIN_IMU: 70, Level.THIN_POSITIONS: 85, Level.ESSENTIAL: 95}
-"""How full the store's quota or the disk is when a level begins."""
+"""How full the store is when a level begins."""
 # Room that comes and goes by a chunk must not switch a level on and off.
 _LEFT_BELOW_PERCENT = 3
 _WAVEFORMS = frozenset({"imu", "ecg"})
 _PLACES = frozenset({"position", "location"})
 _WAVEFORM_STEP, _PLACE_STEP = 4, 5
-_GAP_NS = 10 * NS_PER_S
+THINNED = "thinned"
+"""How the reasons of such gaps begin; the store sums them up, for they come with every commit."""
 
 
-def fullness_percent(*, store_bytes: int, quota_bytes: int, disk_used_bytes: int, disk_bytes: int) -> float:
-    """Return how full the store's quota or the disk is, whichever is fuller; a size of 0 is full."""
-    shares = ((store_bytes, quota_bytes), (disk_used_bytes, disk_bytes))
-    return max(100.0 * used / size if size > 0 else 100.0 for used, size in shares)
+def fullness_percent(*, store_bytes: int, quota_bytes: int, free_bytes: int) -> float:
+    """Return how full the store is of what it may take: its quota, or what the disk leaves it if that is less."""
+    return 100.0 * store_bytes / max(1, min(quota_bytes, store_bytes + free_bytes))
 
 
 def next_level(level: Level, full_percent: float) -> Level:
@@ -79,7 +78,7 @@ def thin(blocks: Sequence[Readings], level: Level) -> tuple[list[Readings], list
                 from_ns=int(times_ns.min()),
                 to_ns=int(times_ns.max()),
                 count=len(times_ns),
-                reason=f"thinned: store is over {WATERMARKS_PERCENT[level]} % full",
+                reason=f"{THINNED}: store is over {WATERMARKS_PERCENT[level]} % full",
             )
         )
     return kept, gaps
@@ -104,12 +103,11 @@ class _Missing:
 
 
 class Thinning:
-    """Thins what is stored by the level of the moment, and sums up what it leaves out over some seconds."""
+    """Thins what is stored by the level of the moment, and sums up what it leaves out from commit to commit."""
 
     def __init__(self) -> None:
         self.level = Level.NORMAL
         self._missing: dict[tuple[SensorId | None, str, str], _Missing] = {}
-        self._since_ns: int | None = None
 
     def look(self, full_percent: float) -> Level:
         """Take how full it is now and return the level that holds from here on."""
@@ -129,21 +127,10 @@ class Thinning:
                 known.count += gap.count
         return kept
 
-    def take_gaps(self, now_ns: int, *, last: bool = False) -> list[Gap]:
-        """Return the gap records of what was left out, once it has been summed up for 10 s, or at once if `last`.
-
-        `now_ns` is monotonic time, asked with every commit.
-        """
-        if self._missing and self._since_ns is None:
-            self._since_ns = now_ns
-        if self._since_ns is None or (now_ns - self._since_ns < _GAP_NS and not last):
-            return []
-        gaps = list(self._gaps())
-        self._missing, self._since_ns = {}, None
-        return gaps
-
-    def _gaps(self) -> Iterator[Gap]:
-        for (sensor, stream, reason), lost in self._missing.items():
-            yield Gap(
-                sensor=sensor, stream=stream, from_ns=lost.from_ns, to_ns=lost.to_ns, count=lost.count, reason=reason
-            )
+    def take_gaps(self) -> list[Gap]:
+        """Return what was left out since the last call, one gap a sensor, stream and reason."""
+        missing, self._missing = self._missing, {}
+        return [
+            Gap(sensor=sensor, stream=stream, from_ns=lost.from_ns, to_ns=lost.to_ns, count=lost.count, reason=reason)
+            for (sensor, stream, reason), lost in missing.items()
+        ]

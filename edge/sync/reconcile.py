@@ -114,8 +114,8 @@ class Reconciler:
         """Ask page by page and act on the answers; return False if the cloud did not get to the end."""
         while lines:
             page = lines[:MAX_RECONCILED]
-            bounds = await self._journal.run(self._journal.tallies.bounds)
-            answer = await client.reconcile(Reconcile(epochs=bounds, tallies=page))
+            taken = await self._journal.run(self._journal.tallies.taken)
+            answer = await client.reconcile(Reconcile(batches=taken, tallies=page))
             done = page[: len(page) - answer.unchecked]
             if not done:
                 return False

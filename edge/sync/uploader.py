@@ -36,6 +36,8 @@ _FRESH_NS = 60 * NS_PER_S
 # A wait for the cap is cut into pieces: something more urgent may come meanwhile.
 _LONGEST_HOLD_S = 1.0
 _SPREAD_S = 3.0
+# On a link that takes longer than this for a batch, one connection is kept free of the past.
+_SLOW_NS = 5 * NS_PER_S
 Key = tuple[str, int]
 """A batch's epoch and number."""
 
@@ -74,6 +76,7 @@ class Uploader:
         self._choosing = asyncio.Lock()
         self._landed = asyncio.Event()
         """Set when a batch is no longer under way."""
+        self._is_slow = False
         self._greeted = asyncio.Event()
         """Whether the cloud has told, since the last failure, what it knows of our epoch."""
         self.counts = UploadCounts()
@@ -122,7 +125,7 @@ class Uploader:
                     if leads:
                         await self._greet(client)
                     continue
-                if not await self._send_next(client):
+                if not await self._send_next(client, leads=leads):
                     await self._clock.sleep(_IDLE_S)
             except (LinkDown, ServerBusy, BatchRefused) as exc:
                 self._greeted.clear()
@@ -140,15 +143,14 @@ class Uploader:
         if epoch == outbox.epoch and state.highest_seq > highest:
             why = f"the cloud knows batch {state.highest_seq} of this database, which has reached {highest}"
             await self._renew(epoch, why)
-        self._link.answered(self._notice)
         if (spread_s := self._pauses.answered()) > 0:
             await self._clock.sleep(spread_s)
         self._greeted.set()
 
-    async def _send_next(self, client: CloudClient) -> bool:
+    async def _send_next(self, client: CloudClient, *, leads: bool) -> bool:
         """Send one batch if there is one that may go; return False when there is nothing to do for a while."""
         async with self._choosing:
-            batch = await self._next()
+            batch = await self._next(leads=leads)
             if batch is None:
                 return False
             key = (batch.header.epoch, batch.header.seq)
@@ -164,10 +166,14 @@ class Uploader:
         self._under_way.discard(key)
         self._landed.set()
 
-    async def _next(self) -> Pending | None:
-        """Return the next batch that is not under way and for which the cap leaves room."""
+    async def _next(self, *, leads: bool) -> Pending | None:
+        """Return the next batch that is not under way and for which the cap leaves room.
+
+        On a slow link the connection that `leads` takes nothing of the past: a summary need not wait for it.
+        """
         outbox = self._journal.outbox
-        in_turn = self._turns.is_backfills
+        is_kept_free = leads and self._is_slow and self._settings.connections > 1
+        in_turn = self._turns.is_backfills and not is_kept_free
         fresh_ns = None if in_turn else self._clock.utc_ns() - _FRESH_NS
         for skip in range(len(self._under_way) + 1):
             batch = await self._journal.run(
@@ -177,8 +183,14 @@ class Uploader:
                 break
         else:
             return None
-        if batch is None or batch.header.lane is Lane.SUMMARY:
+        if batch is None:
+            if not self.status.up and not self._under_way:
+                self._link.answered(self._notice)  # greeted, and there is nothing that could still be refused
+            return None
+        if batch.header.lane is Lane.SUMMARY:
             return batch
+        if is_kept_free and not batch.is_fresh:
+            return None
         hold_s = self._budget.wait_s(urgent=in_turn or batch.is_fresh)
         if hold_s > 0:
             await self._clock.sleep(min(hold_s, _LONGEST_HOLD_S))
@@ -188,6 +200,7 @@ class Uploader:
 
     async def _send(self, client: CloudClient, batch: Pending, key: Key) -> None:
         outbox = self._journal.outbox
+        begun_ns = self._clock.mono_ns()
         try:
             receipt = await put_counted(client, batch, self.counts, self._clock)
         except BatchTooLarge:
@@ -199,6 +212,8 @@ class Uploader:
             raise
         self._compare_clocks(client)
         self._breaks.pop(key, None)
+        if batch.header.lane is Lane.RAW:
+            self._is_slow = self._clock.mono_ns() - begun_ns > _SLOW_NS
         if receipt.status == "rejected" and not self._give_up(key):
             raise BatchRefused(422, receipt.problem or "rejected")
         await self._take_receipt(receipt, key)

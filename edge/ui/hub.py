@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from edge.counters import QueueState
+from edge.health_messages import Health
 from edge.messages import (
     Alert,
     AlertPatch,
     AssignedPatch,
     Dot,
-    Health,
     HealthPatch,
     MapPatch,
     Message,
@@ -55,11 +56,20 @@ class Hub:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._clients: set[Client] = set()
+        self._written: dict[str, tuple[object, msgspec.Raw]] = {}
+        """By kind, or athlete: what was written last as JSON, so that many tablets cost one encoding."""
+        self._alerts_dropped = 0
 
     @property
     def clients(self) -> int:
         """How many tablets are connected."""
         return len(self._clients)
+
+    @property
+    def queue(self) -> QueueState:
+        """The alerts of the slowest tablet; of all else only the newest waits for a tablet."""
+        waiting = max((len(client.alerts) for client in self._clients), default=0)
+        return QueueState(queue="tablet alerts", waiting=waiting, capacity=_ALERTS_KEPT, dropped=self._alerts_dropped)
 
     def tiles(self, tiles: Iterable[Tile]) -> None:
         """Tiles changed."""
@@ -90,6 +100,7 @@ class Hub:
         """An alert began, ended or was seen."""
         for client in self._clients:
             client.alerts.append(alert)
+            self._alerts_dropped += max(0, len(client.alerts) - _ALERTS_KEPT)
             del client.alerts[:-_ALERTS_KEPT]
             client.pending.set()
 
@@ -126,22 +137,30 @@ class Hub:
         sent_ns = self._clock.utc_ns()
         messages: list[Message] = []
         if client.tiles:
-            messages.append(TilePatch(sent_ns=sent_ns, tiles=list(client.tiles.values())))
+            tiles = [self._once(athlete, tile) for athlete, tile in client.tiles.items()]
+            messages.append(TilePatch(sent_ns=sent_ns, tiles=tiles))
             client.tiles = {}
         messages += [AlertPatch(sent_ns=sent_ns, alert=alert) for alert in client.alerts]
         client.alerts = []
         messages += [AssignedPatch(sent_ns=sent_ns, sensor=s, athlete=a) for s, a in client.assigned.items()]
         client.assigned = {}
         if client.dots is not None:
-            messages.append(MapPatch(sent_ns=sent_ns, dots=client.dots))
+            messages.append(MapPatch(sent_ns=sent_ns, dots=self._once(":dots", client.dots)))
             client.dots = None
         if client.teams is not None:
-            messages.append(TeamPatch(sent_ns=sent_ns, teams=client.teams))
+            messages.append(TeamPatch(sent_ns=sent_ns, teams=self._once(":teams", client.teams)))
             client.teams = None
         if client.health is not None:
-            messages.append(HealthPatch(sent_ns=sent_ns, health=client.health))
+            messages.append(HealthPatch(sent_ns=sent_ns, health=self._once(":health", client.health)))
             client.health = None
         return messages
+
+    def _once(self, name: str, content: Any) -> Any:
+        """Return the JSON of what is told to many under a name; written anew only when it is another object."""
+        known = self._written.get(name)
+        if known is None or known[0] is not content:
+            known = self._written[name] = (content, msgspec.Raw(msgspec.json.encode(content)))
+        return known[1]
 
 
 def _text(message: Message) -> str:

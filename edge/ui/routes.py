@@ -10,9 +10,10 @@ from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from edge.messages import Health, Seen, Snapshot
+from edge.counters import Measures
+from edge.health_messages import Health
+from edge.messages import Seen, Snapshot
 from edge.ui.assignments import OnAssign, add_assignments
 from edge.ui.athlete_metrics import MetricsOf, add_athlete_metrics
 from edge.ui.auth import same_origin
@@ -35,6 +36,7 @@ def create_app(
     on_seen: Callable[[str], None],
     on_assign: OnAssign,
     metrics_of: MetricsOf,
+    measures: Callable[[], Measures] = Measures,
     local_only: bool = False,
     tablet: Path = TABLET,
 ) -> FastAPI:
@@ -72,7 +74,10 @@ def create_app(
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(prometheus_text(await health(), tablets=hub.clients), media_type="text/plain; version=0.0.4")
+        from edge.ui.prometheus import prometheus_text  # noqa: PLC0415  loaded when somebody asks, not at the start
+
+        text = prometheus_text(await health(), measures(), tablets=hub.clients)
+        return Response(text, media_type="text/plain; version=0.0.4")
 
     add_assignments(app, on_assign)
     add_athlete_metrics(app, metrics_of)
@@ -85,31 +90,6 @@ def create_app(
             return HTMLResponse(_NOT_BUILT)
 
     return app
-
-
-def prometheus_text(health: Health, *, tablets: int) -> bytes:
-    """Return the health page's numbers in Prometheus' text format."""
-    registry = CollectorRegistry()
-    values = {
-        "sideline_readings_stored": health.store.readings,
-        "sideline_database_bytes": health.store.database_bytes,
-        "sideline_backlog_batches": health.store.backlog_batches,
-        "sideline_backlog_bytes": health.store.backlog_bytes,
-        "sideline_commits": health.store.commits,
-        "sideline_commit_ms_p99": health.store.commit_ms_p99 or 0.0,
-        "sideline_sync_lag_seconds": health.sync_lag_s or 0.0,
-        "sideline_quarantined_frames": sum(entry.count for entry in health.quarantine),
-        "sideline_gap_readings": sum(entry.count for entry in health.gaps),
-        "sideline_live_dropped": health.live_dropped,
-        "sideline_inferences": sum(model.inferences for model in health.models),
-        "sideline_tablets": tablets,
-    }
-    for name, value in values.items():
-        Gauge(name, name.replace("_", " "), registry=registry).set(value)
-    links = Gauge("sideline_link_up", "1 while the other end answers", ["link"], registry=registry)
-    for link in health.links:
-        links.labels(link.link).set(link.up)
-    return generate_latest(registry)
 
 
 async def _listen(socket: WebSocket, on_seen: Callable[[str], None]) -> None:

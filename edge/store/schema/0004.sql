@@ -38,6 +38,17 @@ UPDATE batch SET
 CREATE UNIQUE INDEX batch_identity ON batch (epoch, seq);
 CREATE INDEX batch_segment ON batch (segment) WHERE receipt IS NULL OR receipt NOT IN ('stored', 'duplicate', 'split');
 
+-- What is left out while room is short: summed up with every commit, and made a gap every few seconds.
+CREATE TABLE gap_open (
+    sensor TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    from_ns INTEGER NOT NULL,
+    to_ns INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (sensor, stream, reason)
+) STRICT, WITHOUT ROWID;
+
 -- What the cloud must hold of each stream and hour (UTC): how many readings, and the sum of their digests.
 CREATE TABLE tally (
     segment INTEGER NOT NULL,

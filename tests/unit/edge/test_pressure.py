@@ -123,43 +123,40 @@ def test_level_when_room_hovers_then_it_settles(level: Level, percent: float, wo
     assert next_level(next_level(moved, percent), percent + wobble) is moved
 
 
-def test_fullness_when_the_disk_is_fuller_than_the_quota_then_the_disk_counts() -> None:
-    """Rule: whichever is fuller; no room at all is full."""
-    assert fullness_percent(store_bytes=1, quota_bytes=10, disk_used_bytes=6, disk_bytes=8) == 75
-    assert fullness_percent(store_bytes=9, quota_bytes=10, disk_used_bytes=6, disk_bytes=8) == 90
-    assert fullness_percent(store_bytes=0, quota_bytes=0, disk_used_bytes=0, disk_bytes=8) == 100
+def test_fullness_when_the_disk_leaves_less_than_the_quota_then_the_disk_counts() -> None:
+    """Rule: what the store may still take is the less of both; no room at all is full."""
+    assert fullness_percent(store_bytes=1, quota_bytes=10, free_bytes=99) == 10
+    assert fullness_percent(store_bytes=1, quota_bytes=10, free_bytes=1) == 50
+    assert fullness_percent(store_bytes=4, quota_bytes=10, free_bytes=0) == 100
 
 
-def test_thinning_when_it_goes_on_then_gaps_come_summed_up_every_ten_seconds() -> None:
-    """Rule: one gap a sensor, stream and reason in 10 s, with all counts; what is summed up is handed out once."""
+def test_thinning_when_commits_go_on_then_each_gap_is_handed_out_once() -> None:
+    """Rule: one gap a sensor, stream and reason from commit to commit, with all counts."""
     thinning = Thinning()
     assert thinning.look(72) is Level.THIN_IMU
-    gaps = []
-    for second in range(25):
+    for second in range(11):
         block = readings("imu", np.zeros((100, 6)), first=100 * second,
                          times_ns=START_NS + second * NS_PER_S + np.arange(100) * 10_000_000)  # fmt: skip
         assert sum(map(len, thinning.take([block, heart_rates([60], first=second)]))) == 26
-        gaps += thinning.take_gaps(second * NS_PER_S)
-    assert [gap.count for gap in gaps] == [75 * 11, 75 * 11]
-    assert gaps[0].reason == "thinned: store is over 70 % full"
-    assert (gaps[0].from_ns, gaps[0].to_ns) == (START_NS + 10_000_000, START_NS + 11 * NS_PER_S - 10_000_000)
-    assert [gap.count for gap in thinning.take_gaps(25 * NS_PER_S, last=True)] == [75 * 3]
-    assert thinning.take_gaps(99 * NS_PER_S, last=True) == []
+    (gap,) = thinning.take_gaps()
+    assert (gap.count, gap.reason) == (75 * 11, "thinned: store is over 70 % full")
+    assert (gap.from_ns, gap.to_ns) == (START_NS + 10_000_000, START_NS + 11 * NS_PER_S - 10_000_000)
+    assert thinning.take_gaps() == []
 
 
-@given(st.lists(st.tuples(st.lists(blocks(), max_size=3), st.floats(0, 110), st.integers(0, 6)), max_size=8))
+@given(st.lists(st.tuples(st.lists(blocks(), max_size=3), st.floats(0, 110), st.booleans()), max_size=8))
 def test_thinning_when_the_level_comes_and_goes_then_every_reading_is_kept_or_counted(
-    steps: list[tuple[list[Readings], float, int]],
+    steps: list[tuple[list[Readings], float, bool]],
 ) -> None:
-    """Rule: kept + gaps = given over any course of levels and times."""
-    thinning, now_ns = Thinning(), 0
+    """Rule: kept + gaps = given over any course of levels and commits."""
+    thinning = Thinning()
     kept: list[Readings] = []
     gaps = []
-    for given_blocks, percent, seconds in steps:
+    for given_blocks, percent, asks in steps:
         thinning.look(percent)
         kept += thinning.take(given_blocks)
-        now_ns += seconds * NS_PER_S
-        gaps += thinning.take_gaps(now_ns)
-    gaps += thinning.take_gaps(now_ns, last=True)
+        if asks:
+            gaps += thinning.take_gaps()
+    gaps += thinning.take_gaps()
     missing = sum(gap.count for gap in gaps)
     assert sum(map(len, kept)) + missing == sum(len(block) for step in steps for block in step[0])

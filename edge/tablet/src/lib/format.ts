@@ -74,6 +74,14 @@ export function time_of_day(time_ms: number): string {
   return `${String(date.getHours()).padStart(2, "0")}:${String(date.getMinutes()).padStart(2, "0")}`;
 }
 
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"] as const;
+
+/** Day on the tablet's wall clock, "21 Nov". */
+export function day(time_ms: number): string {
+  const date = new Date(time_ms);
+  return `${date.getDate()} ${MONTHS[date.getMonth()]}`;
+}
+
 /** "1 second", "4 seconds", "2 minutes": the same age, spoken. */
 export function spoken_age(value_ms: number | null): string {
   if (value_ms === null) return "never";

@@ -155,6 +155,19 @@ export interface StoreHealth {
   uploaded_batches: number;
   commits: number;
   commit_ms_p99: number | null;
+  quota_bytes: number;
+  pressure: string;
+  pressure_percent: number;
+}
+
+export interface SessionEntry {
+  started_ns: number;
+  ended_ns: number | null;
+  readings: number;
+  size_bytes: number;
+  unsent_batches: number;
+  complete: boolean;
+  removed: boolean;
 }
 
 export interface Health {
@@ -173,6 +186,7 @@ export interface Health {
   live_dropped: number;
   adapters: AdapterHealth[];
   near: NearSensor[];
+  sessions: SessionEntry[];
 }
 
 export interface MetricInfo {

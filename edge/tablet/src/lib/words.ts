@@ -1,6 +1,6 @@
 /** Words for people: what a number means and how it is counted. Short, plain, sentence case. */
 import { fixed, MISSING, whole } from "./format";
-import type { Athlete, ModelHealth, Tile } from "./messages";
+import type { Athlete, GapEntry, ModelHealth, SessionEntry, Tile } from "./messages";
 
 export interface EffortWords {
   unusual: boolean;
@@ -79,3 +79,46 @@ export function who(athlete: Athlete | undefined): string {
 export const MODES = { connected: "Connected", advertising: "Broadcasts only", broker: "Through broker" } as const;
 
 export const CAUSES = { hr: "Heart rate", speed: "Running", effort: "Effort" } as const;
+
+/** Percent of the store's quota from each of which more is left out; `edge/store/pressure.py` has the same. */
+export const WATERMARKS = [70, 85, 95] as const;
+
+const PRESSURES: Readonly<Record<string, string>> = {
+  normal: "Everything is kept",
+  thin_imu: "Filling: one in four readings of raw motion is kept",
+  thin_positions: "Nearly full: no raw motion, and one in five positions is kept",
+  essential: "Full: neither raw motion nor positions are kept",
+};
+
+/** What the store gives up at its fill, in words. */
+export function pressure_words(pressure: string): { pressed: boolean; text: string } {
+  return { pressed: pressure !== "normal", text: PRESSURES[pressure] ?? sentence(pressure) };
+}
+
+/** How far a session has come on its way to the cloud; `done` when all of it is there. */
+export function session_state(session: SessionEntry): { done: boolean; text: string } {
+  const { complete, removed, unsent_batches: left } = session;
+  if (removed) return { done: complete, text: complete ? "Complete in cloud, removed from this gateway" : "Removed from this gateway" };
+  if (complete) return { done: true, text: "Complete in cloud" };
+  if (left > 0) return { done: false, text: `${whole(left)} ${left === 1 ? "batch" : "batches"} to go` };
+  return { done: false, text: session.ended_ns === null ? "Being recorded" : "Sent, the cloud's count is awaited" };
+}
+
+export type GapKind = "Thinned" | "Dropped" | "Damaged" | "Removed" | "Refused" | "Missed";
+
+const STREAMS: Readonly<Record<string, string>> = { all: "All streams", imu: "Motion (IMU)", ecg: "ECG", rr: "RR intervals" };
+
+const GAP_KINDS: readonly (readonly [RegExp, GapKind])[] = [
+  [/thin/i, "Thinned"],
+  [/damaged/i, "Damaged"],
+  [/^removed/i, "Removed"],
+  [/not taken by the cloud/i, "Refused"],
+  [/keep up|too late|dropped|left out|full/i, "Dropped"],
+];
+
+/** What became of readings that are missing, and why: kept thinner and given up are told from never received. */
+export function gap_words(gap: GapEntry): { kind: GapKind; stream: string; text: string } {
+  const kind = GAP_KINDS.find(([pattern]) => pattern.test(gap.reason))?.[1] ?? "Missed";
+  const text = gap.reason.replaceAll("_", " ").replace(new RegExp(`^${kind}[:,]?\\s*`, "i"), "");
+  return { kind, stream: STREAMS[gap.stream] ?? sentence(gap.stream), text };
+}

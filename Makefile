@@ -1,7 +1,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: demo test check tablet bench screenshots clean
+.PHONY: demo test check tablet bench bench-gateway faults screenshots clean
 
 demo:  ## The whole loop on this machine; ARGS="--seconds 120 --report report.json"
 	@$(PYTHON) deployment/install.py demo
@@ -23,9 +23,17 @@ screenshots:  ## The pictures in the README, from a run of the demo
 	@$(PYTHON) deployment/install.py test
 	@.venv/bin/python deployment/screenshots.py
 
-bench:  ## Measure; writes tests/bench/RESULTS.md
+bench:  ## Measure the parts; writes tests/bench/RESULTS.md
 	@$(PYTHON) deployment/install.py test
-	@.venv/bin/python tests/bench/run.py $(ARGS)
+	@.venv/bin/python -m tests.bench.run $(ARGS)
+
+bench-gateway:  ## Measure ThingsBoard gateway and Sideline side by side; writes tests/bench/RESULTS.md
+	@$(PYTHON) deployment/install.py test
+	@.venv/bin/python -m tests.bench.gateway $(ARGS)
+
+faults:  ## All rows of the fault matrix, for hours; a stopped run goes on; writes tests/faults/RESULTS.md
+	@$(PYTHON) deployment/install.py test
+	@PYTHONPATH=. .venv/bin/python tests/faults/run.py $(ARGS)
 
 clean:  ## Remove what was installed and built
 	rm -rf .venv .demo artifacts edge/tablet/dist edge/tablet/node_modules

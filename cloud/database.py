@@ -1,5 +1,6 @@
 """Opens the cloud's SQLite database: WAL, every commit on disk, schema brought up to date from `schema/*.sql`."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,11 +57,19 @@ def _migrate(connection: sqlite3.Connection) -> None:
     """Run the schema files that the database has not seen, in order, each in one transaction."""
     files = sorted(_SCHEMA.glob("[0-9][0-9][0-9][0-9].sql"))
     newest = int(files[-1].stem)
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > newest:
-        raise StoreError(f"ledger has schema {version}, this program knows up to {newest}")
+    if _version(connection) > newest:
+        raise StoreError(f"ledger has schema {_version(connection)}, this program knows up to {newest}")
     for file in files:
         number = int(file.stem)
-        if number > version:
-            script = f"BEGIN IMMEDIATE;\n{file.read_text(encoding='utf-8')}\nPRAGMA user_version = {number};\nCOMMIT;"
-            connection.executescript(script)
+        if number <= _version(connection):
+            continue
+        script = re.sub(r"--.*", "", file.read_text(encoding="utf-8"))
+        with transaction(connection):
+            if number > _version(connection):  # else another process brought it up to date meanwhile
+                for statement in filter(str.strip, script.split(";")):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

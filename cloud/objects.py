@@ -5,10 +5,14 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from shared.errors import StoreError, StoreFull
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# Not there, or on a part of the disk that no longer gives back what was written.
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.EIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,61 @@ class Objects:
         Raises: StoreError, StoreFull.
         """
         self.stage(body).publish(key)
+
+    def read(self, key: str) -> bytes | None:
+        """Return the bytes under `key`; None when there are none or the disk cannot give them back.
+
+        Raises: StoreError when the folder itself cannot be read: then nothing is known of any object.
+        """
+        self._check_root()
+        try:
+            return (self.root / key).read_bytes()
+        except OSError as exc:
+            if exc.errno in _GONE:
+                return None
+            raise _store_error(exc, key) from exc
+
+    def size(self, key: str) -> int | None:
+        """Return how many bytes lie under `key`, None when there is nothing.
+
+        Raises: as `read`.
+        """
+        self._check_root()
+        try:
+            return (self.root / key).stat().st_size
+        except OSError as exc:
+            if exc.errno in _GONE:
+                return None
+            raise _store_error(exc, key) from exc
+
+    def move_aside(self, key: str, to: str) -> None:
+        """Give what lies under `key`, if anything does, another key; durable on return.
+
+        Raises: StoreError, StoreFull.
+        """
+        target = self.root / to
+        try:
+            made = _make_folders(target.parent)
+            (self.root / key).replace(target)
+            for folder in (target.parent, (self.root / key).parent, *made):
+                _sync_folder(folder)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise _store_error(exc, key) from exc
+
+    def _check_root(self) -> None:
+        if not self.root.is_dir():
+            raise StoreError(f"{self.root}: the folder of objects is not there")
+
+    def scratch(self) -> BinaryIO:
+        """Return a file without a name, gone when it is closed.
+
+        Raises: OSError.
+        """
+        folder = self.root / "staging"
+        folder.mkdir(parents=True, exist_ok=True)
+        return TemporaryFile(dir=folder)
 
     def clear_staging(self) -> int:
         """Remove what a killed process left half-written and return how many files that were; only at start-up."""

@@ -23,6 +23,11 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_in_flight_per_gateway: int = 8
     retry_after_s: int = 2
     body_timeout_s: float = 60.0
+    """The longest silence while a body comes in."""
+    body_total_s: float = 900.0
+    """For a whole body: 4 MiB come at 256 kbit/s over two connections in 270 s."""
+    reconcile_s: float = 10.0
+    """For one answer to a reconciliation; what it does not reach is asked for again."""
     session_gap_s: float = 600.0
     """Two readings of a gateway further apart than this belong to two sessions."""
     log_level: str = "info"
@@ -101,7 +106,15 @@ def load_settings(path: Path | None, data_dir: Path | None) -> tuple[CloudSettin
 def _check(settings: CloudSettings, where: str) -> None:
     if not 0 <= settings.port <= 65535:
         raise ConfigError(where, f"port {settings.port} is not in 0..65535")
-    for key in ("max_batch_bytes", "max_in_flight", "max_in_flight_per_gateway", "body_timeout_s", "session_gap_s"):
+    for key in (
+        "max_batch_bytes",
+        "max_in_flight",
+        "max_in_flight_per_gateway",
+        "body_timeout_s",
+        "body_total_s",
+        "reconcile_s",
+        "session_gap_s",
+    ):
         if getattr(settings, key) <= 0:
             raise ConfigError(where, f"{key} must be above 0")
     if settings.retry_after_s < 0:

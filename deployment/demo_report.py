@@ -96,7 +96,7 @@ def sensor_to_tablet(truth: Path, roster: Path, arrivals: Arrivals) -> dict[str,
 
 def versions(broker: str) -> dict[str, str]:
     """Return the versions of what took part."""
-    names = ("sideline", "aiomqtt", "bleak", "bumble", "onnxruntime", "apache-beam", "deltalake", "scikit-learn", "tuf")
+    names = ("sideline", "mqtt5", "bleak", "bumble", "onnxruntime", "apache-beam", "deltalake", "scikit-learn", "tuf")
     return {
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,

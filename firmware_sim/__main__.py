@@ -17,6 +17,7 @@ from firmware_sim.export import export_positions
 from firmware_sim.faults import parse_faults
 from firmware_sim.live import LiveSettings, run_live
 from firmware_sim.load import LoadReport, LoadSettings, run_load
+from firmware_sim.load_messages import mix_roster
 from firmware_sim.replay import open_recordings
 from firmware_sim.roster import make_roster
 from firmware_sim.session import Session
@@ -28,6 +29,7 @@ from shared.errors import ConfigError, SidelineError
 from shared.roster import write_roster
 
 T = TypeVar("T")
+_LOAD_HZ = 5000
 
 app = typer.Typer(
     name="sideline-sim",
@@ -156,19 +158,51 @@ def export(
     Console().print(f"{rows:,} rows in {out}")
 
 
-@app.command(epilog="Example:\n\n  sideline-sim load --rate 5000 --seconds 20 --tags 60 --mqtt 127.0.0.1:1883 --json")
+_LOAD_EXAMPLES = """Examples:
+
+  sideline-sim load --rate 60000 --seconds 20 --tags 60 --mqtt 127.0.0.1:1883 --json
+
+  sideline-sim load --mix --tags 60 --seconds 600 --roster-out roster.json --json
+"""
+
+
+@app.command(epilog=_LOAD_EXAMPLES)
 def load(
+    *,
     rate: Annotated[
-        int, typer.Option(help="Messages a second over all tags; 0 sends as fast as it can.", min=0)
-    ] = 5000,
+        int | None, typer.Option(help="Positions a second over all tags; 0 sends as fast as it can.", min=0)
+    ] = None,
     seconds: Annotated[float, typer.Option(help="How long to send.", min=0.1)] = 20.0,
     tags: Annotated[int, typer.Option(help="Number of tags the messages come from.", min=1)] = 60,
+    mix: Annotated[
+        bool,
+        typer.Option(
+            "--mix",
+            help="As many athletes as --tags, each with a tag at 25 Hz (position), heart rate at 1 Hz (sideline+json) "
+            "and motion in 10 frames of 10 samples a second (sideline+binary), in place of --rate.",
+        ),
+    ] = False,
+    roster_out: Annotated[Path | None, typer.Option(help="Write the roster of the mix here.")] = None,
     mqtt: Mqtt = "127.0.0.1:1883",
     as_json: AsJson = False,
 ) -> None:
-    """Publish positions at a wanted rate and report what was reached."""
+    """Publish positions at a wanted rate, or a squad's mix of sensors, and report what was reached."""
     host, port = _broker(mqtt)
-    settings = LoadSettings(rate_hz=rate, seconds=seconds, tags=tags, broker_host=host, broker_port=port)
+    if mix and rate is not None:
+        raise ConfigError("--rate", "the mix has its own rates")
+    if roster_out is not None:
+        if not mix:
+            raise ConfigError("--roster-out", "is for --mix; `roster` writes that of the tags")
+        _check_outputs({"--roster-out": roster_out})
+        write_roster(mix_roster(squad_profiles(tags, 7)), roster_out)
+    settings = LoadSettings(
+        rate_hz=_LOAD_HZ if rate is None else rate,
+        seconds=seconds,
+        tags=tags,
+        broker_host=host,
+        broker_port=port,
+        mix=mix,
+    )
     _report(_run_async(lambda: run_load(settings, SystemClock())), "Load", as_json=as_json)
 
 

@@ -1,23 +1,27 @@
-"""A load generator: position messages at QoS 1 as fast as asked."""
+"""A load generator: messages at QoS 1 over MQTT, positions as fast as asked or a whole squad's mix of sensors."""
 
 import asyncio
 import contextlib
+from typing import Protocol
 
 import msgspec
 
-from firmware_sim.devices.position_tag import encode_position, position_topic
-from firmware_sim.roster import tag_id
-from firmware_sim.transports.mqtt import IN_FLIGHT, MqttPublisher
+from firmware_sim.load_messages import Message, Mix, Positions
+from firmware_sim.transports.mqtt_burst import MqttBurst
 from shared.clock import NS_PER_S, Clock
 from shared.errors import SourceError
 
 DRAIN_S = 10.0
 _TURN_S = 0.01
-_LARGEST_TURN = 500
+_LARGEST_TURN = 2000
 
 
 class LoadSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send and where; `rate_hz` 0 means as fast as it goes."""
+    """What to send and where.
+
+    `rate_hz` is of positions, 0 means as fast as it goes; with `mix` it does not count, and `tags` are athletes with
+    three sensors each.
+    """
 
     rate_hz: int
     seconds: float
@@ -25,6 +29,14 @@ class LoadSettings(msgspec.Struct, frozen=True, kw_only=True):
     broker_host: str
     broker_port: int
     connect_s: float = 5.0
+    mix: bool = False
+
+
+class KindSent(msgspec.Struct, frozen=True, kw_only=True):
+    """What was sent of one kind: messages, and the readings in them."""
+
+    messages: int
+    readings: int
 
 
 class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,31 +49,24 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     acked_per_s: float
     seconds: float
     limited_by_generator: bool
+    kinds: dict[str, KindSent]
 
 
-class _Sender:
-    """Sends message `k` from tag `k % tags`, each tag on a circle."""
+class _Plan(Protocol):
+    """What is sent when: message k is one of a fixed order."""
 
-    def __init__(self, settings: LoadSettings, clock: Clock) -> None:
-        self._clock = clock
-        self._topics = [position_topic(tag_id(index)) for index in range(settings.tags)]
-        self._boot = clock.boot_id[:8]
-        self.sent = self.acked = 0
+    @property
+    def rate_hz(self) -> int:
+        """Messages a second; 0 for as many as go."""
 
-    def send(self, publisher: MqttPublisher, count: int) -> None:
-        """Publish the next `count` messages."""
-        t_ns = self._clock.utc_ns()
-        tags = len(self._topics)
-        for k in range(self.sent, self.sent + count):
-            n, tag = divmod(k, tags)
-            x_mm, y_mm = 1000 + (n * 37 + tag * 1711) % 103_000, 1000 + (n * 23 + tag * 1109) % 66_000
-            body = encode_position(boot=self._boot, n=n, t_ns=t_ns, x_mm=x_mm, y_mm=y_mm, quality=95)
-            publisher.publish(self._topics[tag], body, k)
-        self.sent += count
+    def due(self, elapsed_s: float) -> int:
+        """Return how many messages have their time within the first `elapsed_s`."""
 
-    def acknowledge(self, _ticket: int) -> None:
-        """Count one PUBACK."""
-        self.acked += 1
+    def messages(self, first: int, count: int, t_ns: int) -> list[Message]:
+        """Return the messages from `first` on, measured at `t_ns`."""
+
+    def sent(self, count: int) -> dict[str, tuple[int, int]]:
+        """Return the messages and readings of each kind in the first `count` messages."""
 
 
 async def run_load(settings: LoadSettings, clock: Clock) -> LoadReport:
@@ -69,56 +74,64 @@ async def run_load(settings: LoadSettings, clock: Clock) -> LoadReport:
 
     Raises: SourceError when the broker does not answer.
     """
-    sender = _Sender(settings, clock)
-    publisher = MqttPublisher(
+    boot = int(clock.boot_id[:8], 16)
+    plan: _Plan = Mix(settings.tags, boot) if settings.mix else Positions(settings.rate_hz, settings.tags, boot)
+    burst = MqttBurst(
         host=settings.broker_host,
         port=settings.broker_port,
         identifier=f"sideline-load-{clock.boot_id}",
         clock=clock,
-        on_acked=sender.acknowledge,
-        on_given_up=lambda _ticket: None,
     )
-    connection = asyncio.create_task(publisher.run(), name="mqtt")
+    connection = asyncio.create_task(burst.run(), name="mqtt")
     try:
-        await _connect(publisher, settings)
+        await _connect(burst, settings)
         begin_ns = clock.mono_ns()
-        waited = await _send_all(sender, publisher, settings, clock)
+        waited = await _send_all(plan, burst, settings.seconds, clock)
         sent_s = (clock.mono_ns() - begin_ns) / NS_PER_S
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(publisher.settled(), DRAIN_S)
+            await asyncio.wait_for(burst.settled(), DRAIN_S)
         total_s = (clock.mono_ns() - begin_ns) / NS_PER_S
     finally:
         connection.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await connection
+    kinds = {
+        kind: KindSent(messages=messages, readings=readings)
+        for kind, (messages, readings) in plan.sent(burst.sent).items()
+    }
     return LoadReport(
-        wanted_per_s=settings.rate_hz,
-        sent=sender.sent,
-        sent_per_s=round(sender.sent / sent_s, 1),
-        acked=sender.acked,
-        acked_per_s=round(sender.acked / total_s, 1),
+        wanted_per_s=plan.rate_hz,
+        sent=burst.sent,
+        sent_per_s=round(burst.sent / sent_s, 1),
+        acked=burst.acked,
+        acked_per_s=round(burst.acked / total_s, 1),
         seconds=round(total_s, 3),
-        limited_by_generator=not waited and sender.sent < 0.98 * settings.rate_hz * settings.seconds,
+        limited_by_generator=not waited and burst.sent < 0.98 * plan.rate_hz * settings.seconds,
+        kinds=kinds,
     )
 
 
-async def _connect(publisher: MqttPublisher, settings: LoadSettings) -> None:
+async def _connect(burst: MqttBurst, settings: LoadSettings) -> None:
     try:
-        await asyncio.wait_for(publisher.connected.wait(), settings.connect_s)
+        await asyncio.wait_for(burst.connected.wait(), settings.connect_s)
     except TimeoutError as exc:
         where = f"broker {settings.broker_host}:{settings.broker_port}"
         raise SourceError(where, f"no answer within {settings.connect_s:g} s") from exc
 
 
-async def _send_all(sender: _Sender, publisher: MqttPublisher, settings: LoadSettings, clock: Clock) -> bool:
+async def _send_all(plan: _Plan, burst: MqttBurst, seconds: float, clock: Clock) -> bool:
     """Send in turns of 10 ms; return True when the broker's PUBACKs held the sender up."""
-    begin_ns, waited = clock.mono_ns(), False
-    while (elapsed_s := (clock.mono_ns() - begin_ns) / NS_PER_S) < settings.seconds:
-        behind = int(elapsed_s * settings.rate_hz) - sender.sent if settings.rate_hz else _LARGEST_TURN
-        room = IN_FLIGHT - publisher.unacked
-        waited = waited or room <= 0
-        turn = min(behind, room, _LARGEST_TURN)
+    begin_ns, waited, over = clock.mono_ns(), False, False
+    while not over:
+        elapsed_s = (clock.mono_ns() - begin_ns) / NS_PER_S
+        over = elapsed_s >= seconds
+        if over and not plan.rate_hz:
+            break
+        behind = plan.due(min(elapsed_s, seconds)) - burst.sent if plan.rate_hz else _LARGEST_TURN
+        waited = waited or burst.room <= 0
+        turn = min(behind, burst.room, _LARGEST_TURN)
         if turn > 0:
-            sender.send(publisher, turn)
-        await clock.sleep(0.0 if turn == _LARGEST_TURN else _TURN_S)
+            burst.send(plan.messages(burst.sent, turn, clock.utc_ns()))
+        if not over:
+            await clock.sleep(0.0 if turn == _LARGEST_TURN else _TURN_S)
     return waited

@@ -1,5 +1,7 @@
 """Checks that a batch's bytes hold what its header says, within bounds on what they unpack to."""
 
+from dataclasses import dataclass, field
+
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,6 +10,8 @@ from shared.batch import BatchHeader, SessionSummary
 from shared.errors import DecodeError
 from shared.parquet_codec import READABLE_VERSIONS, decode_parquet
 from shared.quantities import STREAMS
+from shared.readings import Readings
+from shared.tally import Tallies, tallies
 
 SUMMARY = "summary"
 # 4 MiB at 3 bytes a reading is 1.4 million; a file that claims far more is a decompression bomb.
@@ -26,20 +30,27 @@ def aside_key(header: BatchHeader, folder: str, sha256: str) -> str:
     return f"{folder}/{header.gateway}/{header.epoch}/{header.seq:012d}.{sha256[:16]}"
 
 
-def content_problem(header: BatchHeader, body: bytes) -> str | None:
-    """Return what is wrong with the content, in words that can be counted, or None."""
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a batch holds: the tallies of its readings, or what is wrong with it in words that can be counted."""
+
+    problem: str | None = None
+    tallies: Tallies = field(default_factory=dict)
+
+
+def examine(header: BatchHeader, body: bytes) -> Content:
+    """Return what the bytes hold and whether that is what the header says."""
     if header.schema not in READABLE_VERSIONS:
-        return "unknown schema"
+        return Content("unknown schema")
     try:
         if header.content == SUMMARY:
             _check_summary(header, body)
-        elif header.content in STREAMS:
-            _check_stream(header, body)
-        else:
-            return "unknown content"
+            return Content()
+        if header.content in STREAMS:
+            return Content(tallies=tallies(_checked(header, body)))
     except DecodeError as exc:
-        return f"undecodable: {exc.reason}"
-    return None
+        return Content(f"undecodable: {exc.reason}")
+    return Content("unknown content")
 
 
 def decode_summary(body: bytes) -> SessionSummary:
@@ -58,13 +69,14 @@ def _check_summary(header: BatchHeader, body: bytes) -> None:
         raise DecodeError("summary of another gateway")
 
 
-def _check_stream(header: BatchHeader, body: bytes) -> None:
+def _checked(header: BatchHeader, body: bytes) -> list[Readings]:
     _check_size(body)
     blocks = decode_parquet(body)
     if any(block.stream != header.content for block in blocks):
         raise DecodeError("another stream than the header says")
     if sum(len(block) for block in blocks) != header.count:
         raise DecodeError("another count than the header says")
+    return blocks
 
 
 def _check_size(body: bytes) -> None:

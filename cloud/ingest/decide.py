@@ -32,6 +32,8 @@ class Known:
 
     sha256: str
     count: int
+    is_lost: bool = False
+    """Its object was found missing or damaged: the same bytes may come again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +51,15 @@ def decide(header: BatchHeader, *, body_sha256: str, content_problem: str | None
 
     Bytes that are not those announced are rejected before anything else is looked at: they were damaged on the way and
     may come right the next time. A known id is final: the same bytes are a duplicate and count as accepted, others are
-    a conflict whatever they hold.
+    a conflict whatever they hold. Only the same bytes of a batch whose object was lost are stored once more.
     """
     if body_sha256 != header.sha256:
         return Decision(verdict=Verdict.REJECTED, problem=WRONG_DIGEST)
     if known is not None:
-        if known.sha256 == body_sha256:
+        if known.sha256 != body_sha256:
+            return Decision(verdict=Verdict.CONFLICT, problem=OTHER_BYTES, keep_aside=True)
+        if not known.is_lost:
             return Decision(verdict=Verdict.DUPLICATE, accepted=known.count)
-        return Decision(verdict=Verdict.CONFLICT, problem=OTHER_BYTES, keep_aside=True)
     if content_problem is not None:
         return Decision(verdict=Verdict.REJECTED, problem=content_problem, keep_aside=True)
     return Decision(verdict=Verdict.STORED, accepted=header.count)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cloud.ingest.content import aside_key, content_problem, object_key
+from cloud.ingest.content import Content, aside_key, examine, object_key
 from cloud.ingest.decide import Decision, Verdict, decide
 from cloud.ingest.ledger import Ledger
 from cloud.objects import Objects
@@ -27,24 +27,27 @@ class Intake:
         """
         sha256 = sha256_hex(body)
         known = self.ledger.known(header)
-        problem = content_problem(header, body) if known is None and sha256 == header.sha256 else None
-        first = decide(header, body_sha256=sha256, content_problem=problem, known=known)
+        is_new = (known is None or known.is_lost) and sha256 == header.sha256
+        content = examine(header, body) if is_new else Content()
+        first = decide(header, body_sha256=sha256, content_problem=content.problem, known=known)
         if first.verdict is Verdict.STORED:
-            return self._receipt(header, self._store(header, body, problem, received_ns))
+            return self._receipt(header, self._store(header, body, content, received_ns))
         if first.keep_aside:
             self._keep_aside(header, body, first, received_ns)
         return self._receipt(header, first)
 
-    def _store(self, header: BatchHeader, body: bytes, problem: str | None, received_ns: int) -> Decision:
+    def _store(self, header: BatchHeader, body: bytes, content: Content, received_ns: int) -> Decision:
         """Stage outside the ledger's lock, then decide again inside it: the same id may have come in meanwhile."""
         staged = self.objects.stage(body)
         try:
             with self.ledger.deciding(header) as turn:
-                decision = decide(header, body_sha256=header.sha256, content_problem=problem, known=turn.known())
+                decision = decide(
+                    header, body_sha256=header.sha256, content_problem=content.problem, known=turn.known()
+                )
                 if decision.verdict is Verdict.STORED:
                     key = object_key(header)
                     staged.publish(key)
-                    turn.add(object_key=key, size_bytes=len(body), received_ns=received_ns)
+                    turn.add(object_key=key, size_bytes=len(body), received_ns=received_ns, tallies=content.tallies)
         finally:
             staged.discard()
         if decision.keep_aside:

@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,10 @@ import msgspec
 from cloud.database import open_database, store_error, transaction
 from cloud.ingest.decide import Decision, Known
 from shared.batch import BatchHeader, EpochState
+from shared.errors import StoreError
+from shared.tally import Tallies, Tally
+
+_STORED = "b.id, b.epoch, b.seq, b.object, b.sha256, b.bytes AS size_bytes, b.checked_ns"
 
 
 class ReceivedBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +43,20 @@ class BronzeObject:
     received_ns: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBatch:
+    """One stored batch as reconciliation looks at it; `tally` is of the stream and hour that were asked for."""
+
+    id: int
+    epoch: str
+    seq: int
+    object: str
+    sha256: str
+    size_bytes: int
+    checked_ns: int
+    tally: Tally
+
+
 class Ledger:
     """One connection, one user at a time: a commit waits for the disk, so more connections would only queue there."""
 
@@ -63,11 +81,11 @@ class Ledger:
     def state(self, gateway: str, epoch: str) -> EpochState:
         """Return what is stored of an epoch."""
         rows = self._query(
-            "SELECT contiguous_seq, stored FROM epochs WHERE gateway = ? AND epoch = ?", (gateway, epoch)
+            "SELECT contiguous_seq, stored, highest_seq FROM epochs WHERE gateway = ? AND epoch = ?", (gateway, epoch)
         )
         if not rows:
             return EpochState(epoch=epoch, contiguous_seq=-1, stored=0)
-        return EpochState(epoch=epoch, contiguous_seq=rows[0]["contiguous_seq"], stored=rows[0]["stored"])
+        return EpochState(epoch=epoch, **dict(rows[0]))
 
     def known(self, header: BatchHeader) -> Known | None:
         """Return what is stored under the batch's id."""
@@ -84,11 +102,66 @@ class Ledger:
         return [ReceivedBatch(**dict(row)) for row in rows]
 
     def bronze(self) -> list[BronzeObject]:
-        """Return all stored batches in order of arrival."""
+        """Return all stored batches whose objects are there, in order of arrival."""
         rows = self._query(
-            "SELECT gateway, epoch, seq, content, sha256, count, object, received_ns FROM batches ORDER BY id", ()
+            "SELECT gateway, epoch, seq, content, sha256, count, object, received_ns FROM batches"
+            " WHERE lost_ns IS NULL ORDER BY id",
+            (),
         )
         return [BronzeObject(**dict(row)) for row in rows]
+
+    def holding(self, gateway: str, stream: str, hour: int) -> list[StoredBatch]:
+        """Return the gateway's batches that hold readings of a stream and hour, in order of arrival."""
+        rows = self._query(
+            f"SELECT {_STORED}, t.count, t.digest FROM tallies t JOIN batches b ON b.id = t.batch"  # noqa: S608  fixed words
+            " WHERE t.gateway = ? AND t.stream = ? AND t.hour = ? AND b.lost_ns IS NULL ORDER BY b.id",
+            (gateway, stream, hour),
+        )
+        return [_stored(row) for row in rows]
+
+    def untallied(self, gateway: str) -> list[StoredBatch]:
+        """Return the gateway's batches from before the ledger kept tallies."""
+        rows = self._query(
+            f"SELECT {_STORED}, 0 AS count, 0 AS digest FROM batches b"  # noqa: S608  fixed words
+            " WHERE b.gateway = ? AND b.tallied = 0 AND b.lost_ns IS NULL ORDER BY b.id",
+            (gateway,),
+        )
+        return [_stored(row) for row in rows]
+
+    def tally(self, gateway: str, batch: int, tallies: Tallies) -> None:
+        """Record what an older batch holds.
+
+        Raises: StoreError, StoreFull.
+        """
+        with self._lock, transaction(self._connection):
+            _insert_tallies(self._connection, gateway, batch, tallies)
+            self._connection.execute("UPDATE batches SET tallied = 1 WHERE id = ?", (batch,))
+
+    def note_checked(self, batches: Iterable[int], now_ns: int) -> None:
+        """Record that the objects of these batches matched their digests.
+
+        Raises: StoreError, StoreFull.
+        """
+        with self._lock, transaction(self._connection):
+            sql = "UPDATE batches SET checked_ns = ? WHERE id = ?"
+            self._connection.executemany(sql, [(now_ns, batch) for batch in batches])
+
+    def forget(self, batch: int, now_ns: int) -> None:
+        """Record that a batch's object is lost: its id takes the same bytes again, and counts as missing until then.
+
+        Raises: StoreError, StoreFull.
+        """
+        with self._lock, transaction(self._connection):
+            row = self._connection.execute(
+                "UPDATE batches SET lost_ns = ? WHERE id = ? AND lost_ns IS NULL RETURNING gateway, epoch, seq",
+                (now_ns, batch),
+            ).fetchone()
+            if row is not None:
+                self._connection.execute(
+                    "UPDATE epochs SET stored = stored - 1, contiguous_seq = min(contiguous_seq, ? - 1)"
+                    " WHERE gateway = ? AND epoch = ?",
+                    (row["seq"], row["gateway"], row["epoch"]),
+                )
 
     def refusals(self) -> int:
         """Return how many different refused batches are known."""
@@ -113,21 +186,27 @@ class Turn:
         """Return what is stored under the batch's id."""
         return _known(self._connection, self._header)
 
-    def add(self, *, object_key: str, size_bytes: int, received_ns: int) -> None:
-        """Record the batch as stored; its object must be durable by now."""
+    def add(self, *, object_key: str, size_bytes: int, received_ns: int, tallies: Tallies | None = None) -> None:
+        """Record the batch as stored; its object must be durable by now. One that was lost counts again."""
         h = self._header
-        self._connection.execute(
+        (batch,) = self._connection.execute(
             "INSERT INTO batches (gateway, epoch, seq, lane, content, schema, sha256, count, bytes, object,"
-            " received_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " received_ns, checked_ns, tallied) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+            " ON CONFLICT (gateway, epoch, seq) DO UPDATE SET lost_ns = NULL, checked_ns = excluded.checked_ns,"
+            " tallied = 1 WHERE lost_ns IS NOT NULL AND sha256 = excluded.sha256 RETURNING id",
             (
                 *(h.gateway, h.epoch, h.seq, h.lane.value, h.content, h.schema, h.sha256, h.count),
-                *(size_bytes, object_key, received_ns),
+                *(size_bytes, object_key, received_ns, received_ns),
             ),
-        )
+        ).fetchone() or (None,)
+        if batch is None:
+            raise StoreError(f"ledger: {h.epoch}/{h.seq} is stored already")
+        _insert_tallies(self._connection, h.gateway, batch, tallies or {})
         self._connection.execute(
-            "INSERT INTO epochs (gateway, epoch, stored) VALUES (?, ?, 1)"
-            " ON CONFLICT (gateway, epoch) DO UPDATE SET stored = stored + 1",
-            (h.gateway, h.epoch),
+            "INSERT INTO epochs (gateway, epoch, stored, highest_seq) VALUES (?, ?, 1, ?)"
+            " ON CONFLICT (gateway, epoch) DO UPDATE SET stored = stored + 1,"
+            " highest_seq = max(highest_seq, excluded.highest_seq)",
+            (h.gateway, h.epoch, h.seq),
         )
         self._advance()
 
@@ -141,14 +220,15 @@ class Turn:
         )
 
     def _advance(self) -> None:
-        """Move `contiguous_seq` over what is now complete; each number is passed once in the epoch's life."""
+        """Move `contiguous_seq` over what is now complete; each number is passed once unless an object was lost."""
         name = (self._header.gateway, self._header.epoch)
         row = self._connection.execute(
             "SELECT contiguous_seq FROM epochs WHERE gateway = ? AND epoch = ?", name
         ).fetchone()
         reached = before = int(row["contiguous_seq"])
         rows = self._connection.execute(
-            "SELECT seq FROM batches WHERE gateway = ? AND epoch = ? AND seq > ? ORDER BY seq", (*name, before)
+            "SELECT seq FROM batches WHERE gateway = ? AND epoch = ? AND seq > ? AND lost_ns IS NULL ORDER BY seq",
+            (*name, before),
         )
         for (seq,) in rows:
             if seq != reached + 1:
@@ -163,9 +243,23 @@ class Turn:
 def _known(connection: sqlite3.Connection, header: BatchHeader) -> Known | None:
     try:
         row = connection.execute(
-            "SELECT sha256, count FROM batches WHERE gateway = ? AND epoch = ? AND seq = ?",
+            "SELECT sha256, count, lost_ns FROM batches WHERE gateway = ? AND epoch = ? AND seq = ?",
             (header.gateway, header.epoch, header.seq),
         ).fetchone()
     except sqlite3.Error as exc:
         raise store_error(exc) from exc
-    return None if row is None else Known(sha256=row["sha256"], count=row["count"])
+    if row is None:
+        return None
+    return Known(sha256=row["sha256"], count=row["count"], is_lost=row["lost_ns"] is not None)
+
+
+def _stored(row: sqlite3.Row) -> StoredBatch:
+    fields = dict(row)
+    return StoredBatch(tally=Tally(fields.pop("count"), fields.pop("digest")), **fields)
+
+
+def _insert_tallies(connection: sqlite3.Connection, gateway: str, batch: int, tallies: Tallies) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO tallies (gateway, stream, hour, batch, count, digest) VALUES (?, ?, ?, ?, ?, ?)",
+        [(gateway, stream, hour, batch, tally.count, tally.digest) for (stream, hour), tally in tallies.items()],
+    )

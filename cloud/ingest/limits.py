@@ -1,5 +1,6 @@
 """What bounds the ingest: batches in flight and the size of a body."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -40,16 +41,23 @@ class InFlight:
                 del self._gateways[gateway]
 
 
-async def read_body(chunks: AsyncIterator[bytes], *, announced: str | None, limit_bytes: int) -> bytes:
+async def read_body(
+    chunks: AsyncIterator[bytes], *, announced: str | None, limit_bytes: int, silence_s: float, total_s: float
+) -> bytes:
     """Return the body, reading no further than `limit_bytes`; `announced` is the Content-Length header.
 
-    Raises: BatchRefused with status 413.
+    A slow link is let finish: only `silence_s` without a byte, or `total_s` in all, end the wait.
+    Raises: BatchRefused with status 413; TimeoutError.
     """
     if announced is not None and announced.isdigit() and int(announced) > limit_bytes:
         raise BatchRefused(413, f"a batch is at most {limit_bytes} bytes")
     body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > limit_bytes:
-            raise BatchRefused(413, f"a batch is at most {limit_bytes} bytes")
-    return bytes(body)
+    async with asyncio.timeout(total_s):
+        while True:
+            async with asyncio.timeout(silence_s):
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return bytes(body)
+            body += chunk
+            if len(body) > limit_bytes:
+                raise BatchRefused(413, f"a batch is at most {limit_bytes} bytes")

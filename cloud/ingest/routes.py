@@ -1,4 +1,4 @@
-"""The HTTP face of the ingest: batches in, receipts out, the state of an epoch, what was received."""
+"""The HTTP face of the ingest: batches in, receipts out, the state of an epoch, what was received, what is held."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from cloud.ingest.headers import parse_header, parse_number
 from cloud.ingest.identity import Caller, identify
 from cloud.ingest.intake import Intake
 from cloud.ingest.limits import InFlight, read_body
+from cloud.ingest.reconcile import Reconciliation
 from cloud.ingest.telemetry import Telemetry
 from cloud.settings import CloudSettings, Layout
-from shared.batch import BatchHeader, Receipt
+from shared.batch import MAX_RANGES, MAX_RECONCILED, BatchHeader, Receipt, Reconcile
 from shared.clock import NS_PER_S, Clock
 from shared.errors import BatchRefused, ConfigError, DecodeError, ServerBusy, StoreError
 from shared.ids import parse_epoch
@@ -23,6 +24,9 @@ from shared.log import FailureLog, get_logger
 from shared.quantities import STREAMS
 
 _RECEIPTS_PER_PAGE = 1000
+# Reading hours of objects takes a core and tens of megabytes; batches go first.
+_COMPARED_AT_ONCE = 2
+_MAX_RECONCILE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,8 @@ class Service:
     clock: Clock
     intake: Intake
     in_flight: InFlight
+    comparing: InFlight
+    reconciliation: Reconciliation
     telemetry: Telemetry
     store_failures: FailureLog
 
@@ -53,6 +59,14 @@ def make_service(layout: Layout, settings: CloudSettings, clock: Clock, intake: 
         clock=clock,
         intake=intake,
         in_flight=in_flight,
+        comparing=InFlight(total=_COMPARED_AT_ONCE, per_gateway=1, retry_after_s=settings.retry_after_s),
+        reconciliation=Reconciliation(
+            ledger=intake.ledger,
+            objects=intake.objects,
+            clock=clock,
+            budget_s=settings.reconcile_s,
+            on_lost=telemetry.lost,
+        ),
         telemetry=telemetry,
         store_failures=FailureLog(get_logger("ingest"), "batch not stored"),
     )
@@ -79,6 +93,10 @@ def gateway_routes(service: Service) -> APIRouter:
         except ConfigError as exc:
             return _problem(422, str(exc))
         return _json(await asyncio.to_thread(service.intake.ledger.state, gateway, name))
+
+    @router.post("/reconcile")
+    async def post_reconcile(request: Request, gateway: str) -> Response:
+        return await _refuse_stranger(service, request, gateway) or await _compare(service, request, gateway)
 
     @router.get("/receipts")
     async def get_receipts(request: Request, gateway: str, after: str = "0") -> Response:
@@ -112,12 +130,7 @@ async def _take(service: Service, request: Request, gateway: str, epoch: str, se
     try:
         header = parse_header(gateway, epoch, seq, request.headers)
         with service.in_flight.one(gateway):
-            async with asyncio.timeout(settings.body_timeout_s):
-                body = await read_body(
-                    request.stream(),
-                    announced=request.headers.get("content-length"),
-                    limit_bytes=settings.max_batch_bytes,
-                )
+            body = await _body(service, request, settings.max_batch_bytes)
             receipt = await asyncio.to_thread(_decide, service, header, body)
     except ServerBusy as exc:
         return _problem(exc.status, "too many batches in flight", retry)
@@ -130,6 +143,38 @@ async def _take(service: Service, request: Request, gateway: str, epoch: str, se
         return _problem(503, "the batch could not be stored", retry)
     service.store_failures.recovered()
     return _json(receipt, HTTP_STATUS[Verdict(receipt.status)])
+
+
+async def _compare(service: Service, request: Request, gateway: str) -> Response:
+    """Answer one reconciliation of an identified gateway."""
+    retry = {"Retry-After": str(service.settings.retry_after_s)}
+    try:
+        with service.comparing.one(gateway):
+            body = await _body(service, request, _MAX_RECONCILE_BYTES)
+            asked = msgspec.json.decode(body, type=Reconcile)
+            if len(asked.tallies) > MAX_RECONCILED or len(asked.batches) > MAX_RANGES:
+                return _problem(413, f"at most {MAX_RECONCILED} stream-hours and {MAX_RANGES} ranges")
+            answer = await asyncio.to_thread(service.reconciliation.compare, gateway, asked)
+    except ServerBusy as exc:
+        return _problem(exc.status, "a reconciliation is under way", retry)
+    except TimeoutError:
+        return _problem(408, "the body did not arrive in time", retry)
+    except (ClientDisconnect, BatchRefused) as exc:
+        return _refuse(exc)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _problem(422, "not a reconciliation")
+    service.telemetry.compared(len(asked.tallies), answer)
+    return _json(answer)
+
+
+async def _body(service: Service, request: Request, limit_bytes: int) -> bytes:
+    return await read_body(
+        request.stream(),
+        announced=request.headers.get("content-length"),
+        limit_bytes=limit_bytes,
+        silence_s=service.settings.body_timeout_s,
+        total_s=service.settings.body_total_s,
+    )
 
 
 def _refuse(exc: ClientDisconnect | BatchRefused | DecodeError) -> Response:

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shared.batch import Receipt
+from shared.batch import Receipt, Reconciled
 
 
 class Telemetry:
@@ -24,7 +24,24 @@ class Telemetry:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
             registry=self.registry,
         )
+        self._compared = Counter(
+            "sideline_ingest_stream_hours", "Stream-hours compared with gateways", ["outcome"], registry=self.registry
+        )
+        self._lost = Counter(
+            "sideline_ingest_objects_lost", "Stored objects found lost", ["problem"], registry=self.registry
+        )
         self.in_flight = Gauge("sideline_ingest_in_flight", "Batches in flight", registry=self.registry)
+
+    def compared(self, asked: int, answer: Reconciled) -> None:
+        """Count the outcome for each stream-hour of a reconciliation."""
+        differing = len(answer.differing)
+        self._compared.labels(outcome="agreed").inc(asked - differing - answer.unchecked)
+        self._compared.labels(outcome="differing").inc(differing)
+        self._compared.labels(outcome="unchecked").inc(answer.unchecked)
+
+    def lost(self, problem: str) -> None:
+        """Count one stored object that is missing or damaged."""
+        self._lost.labels(problem=problem).inc()
 
     def answered(self, status: int) -> None:
         """Count one answer."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # doubles the number) need 8 s at 256 kbit/s, and allow 3.4 Mbit/s at a round trip of 600 ms.
 _PIECE_BYTES = 16 * 1024
 _SEND_BUFFER_BYTES = 128 * 1024
+# The cloud may have to read an hour of objects before it answers.
+_COMPARE_TIMEOUT_S = 120.0
 _STATUS_WITH_RECEIPT = (200, 201, 409, 422)
 _OK, _TOO_LARGE = 200, 413
 # However long a server asks to stay away: a wrong answer must not silence the gateway for a day.
@@ -113,6 +115,7 @@ class CloudClient:
             f"/v1/gateways/{self._gateway}/reconcile",
             content=msgspec.json.encode(asked),
             headers={"content-type": "application/json"},
+            timeout=max(self._timeout_s, _COMPARE_TIMEOUT_S),
         )
         response = await self._send(request)
         if response.status_code != _OK:

@@ -2,15 +2,12 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import aiomqtt
-
+from firmware_sim.transports.mqtt_wire import IDS, MOST_IDS, MqttWire, publish_front
 from shared.clock import Clock
-from shared.log import FailureLog, get_logger
 
-RETRY_S = 1.0
 IN_FLIGHT = 20_000
 """Below the 65,535 packet identifiers of MQTT 3.1.1 §2.3.1, so that an identifier is never in use twice."""
 BACKLOG = 300_000
@@ -38,15 +35,13 @@ class MqttPublisher:
         on_given_up: Callable[[int], None],
         backlog: int = BACKLOG,
     ) -> None:
-        self._host, self._port, self._identifier = host, port, identifier
-        self._clock = clock
+        self._wire = MqttWire(self, host=host, port=port, identifier=identifier, clock=clock)
         self._on_acked, self._on_given_up = on_acked, on_given_up
-        self._client: aiomqtt.Client | None = None
         self._in_flight: OrderedDict[int, _Message] = OrderedDict()
         self._waiting: deque[_Message] = deque()
         self._backlog = backlog
+        self._next_id = 1
         self._settled = asyncio.Event()
-        self._failures = FailureLog(get_logger("mqtt"), f"broker {host}:{port}")
         self.connected = asyncio.Event()
 
     @property
@@ -71,62 +66,40 @@ class MqttPublisher:
 
     async def run(self) -> None:
         """Keep a connection to the broker until cancelled."""
-        while True:
-            try:
-                await self._serve()
-            except aiomqtt.MqttError as exc:
-                self._failures.failed(_cause(exc))
-            await self._clock.sleep(RETRY_S)
+        await self._wire.run()
 
-    async def _serve(self) -> None:
-        """Hold one connection; leaves with MqttError when it is lost."""
-        client = aiomqtt.Client(
-            self._host, self._port, identifier=self._identifier, max_inflight_messages=0, keepalive=30, timeout=5
-        )
-        async with client:
-            self._failures.recovered()
-            self._attach(client)
-            try:
-                async for _ in client.messages:
-                    pass
-            finally:
-                self._detach()
-
-    def _attach(self, client: aiomqtt.Client) -> None:
-        # aiomqtt's publish() waits for each PUBACK in a task of its own; paho below it only calls back.
-        client._client.on_publish = self._acknowledged  # noqa: SLF001
-        self._client = client
+    def on_up(self) -> None:
+        """Send what waits."""
         self.connected.set()
         self._send_waiting()
 
-    def _detach(self) -> None:
+    def on_down(self) -> None:
         """Queue what was in flight again, in its order, before everything newer."""
-        self._client = None
         self.connected.clear()
         self._waiting.extendleft(reversed(self._in_flight.values()))
         self._in_flight.clear()
 
-    def _send_waiting(self) -> None:
-        while self._client is not None and self._waiting and len(self._in_flight) < IN_FLIGHT:
-            message = self._waiting[0]
-            sent = self._client._client.publish(message.topic, message.body, 1)  # noqa: SLF001
-            if sent.rc != 0:
-                return
-            self._waiting.popleft()
-            self._in_flight[sent.mid] = message
-
-    def _acknowledged(self, _client: object, _userdata: object, mid: int, *_rest: object) -> None:
-        message = self._in_flight.pop(mid, None)
-        if message is not None:
-            self._on_acked(message.ticket)
+    def on_acks(self, ids: Sequence[int]) -> None:
+        """Report each, and send on."""
+        for packet_id in ids:
+            message = self._in_flight.pop(packet_id, None)
+            if message is not None:
+                self._on_acked(message.ticket)
         if self._waiting:
             self._send_waiting()
         elif not self._in_flight:
             self._settled.set()
 
-
-def _cause(exc: BaseException) -> str:
-    """Return the innermost reason: aiomqtt wraps the operating system's words."""
-    while exc.__cause__ is not None:
-        exc = exc.__cause__
-    return str(exc)
+    def _send_waiting(self) -> None:
+        if not self.connected.is_set():
+            return
+        out: list[bytes] = []
+        while self._waiting and len(self._in_flight) < IN_FLIGHT:
+            message = self._waiting.popleft()
+            while self._next_id in self._in_flight:
+                self._next_id = self._next_id % MOST_IDS + 1
+            out += (publish_front(message.topic, len(message.body)), IDS[self._next_id], message.body)
+            self._in_flight[self._next_id] = message
+            self._next_id = self._next_id % MOST_IDS + 1
+        if out:
+            self._wire.write(b"".join(out))

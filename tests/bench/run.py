@@ -1,6 +1,6 @@
-"""All benchmarks, one after another, into tests/bench/RESULTS.md.
+"""All benchmarks of the parts, one after another, into their section of tests/bench/RESULTS.md.
 
-.venv/bin/python tests/bench/run.py [--seconds 10]        about eight minutes
+.venv/bin/python -m tests.bench.run [--seconds 10]        about eight minutes
 """
 
 import argparse
@@ -15,8 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "tests" / "bench" / "RESULTS.md"
+from tests.bench.page import RESULTS, ROOT, keep, write_section
+
+COMMAND = "parts"
 BARS = {"ingest": 4_500, "latency": 100, "graphs": 500, "core_percent": 25, "replay_s": 60, "decoders": 200_000}
 SIG = (
     "2A37 with two intervals",
@@ -86,11 +87,11 @@ def page(results: dict[str, Any], started: datetime) -> str:
     replay, live = results["metrics"]["replay"], results["metrics"]["live"]
     slowest = min((row for row in results["decoders"] if row["frames"] in SIG), key=lambda row: row["per_s"])
     sums = {key: sum(row[key] for row in results["radio"]) for key in ("sent", "received", "twice", "rejected")}
-    return f"""# Measured
+    return f"""## Parts
 
 {started:%Y-%m-%d %H:%M} UTC, {platform.system()} {platform.machine()}, {os.cpu_count()} cores shared with broker, load
 generator and other work (load average {os.getloadavg()[0]:.1f} at the end), Python {platform.python_version()},
-onnxruntime {version("onnxruntime")}, aiomqtt {version("aiomqtt")}. Absolute figures of a shared machine vary by a factor
+onnxruntime {version("onnxruntime")}, mqtt5 {version("mqtt5")}. Absolute figures of a shared machine vary by a factor
 of two; ratios hold. `make bench` makes this page again.
 
 | what | bar | measured | command |
@@ -108,7 +109,7 @@ of two; ratios hold. `make bench` makes this page again.
 | effort model, one row | – | {rows["onnx_us"]} µs, {rows["ratio"]}× scikit-learn | `tests/bench/effort.py` |
 | the demo's gateway over {110} s | – | {demo["gateway"]["cpu_s"]} CPU-s, {demo["gateway"]["rss_mb"]} MB | as the latency |
 
-## Decoders
+### Decoders
 
 Frames per CPU-second on one core, and beside PyPI bluetooth-sig in the same run.
 
@@ -116,7 +117,7 @@ Frames per CPU-second on one core, and beside PyPI bluetooth-sig in the same run
 |---|---|---|
 {decoders_table(results["decoders"])}
 
-## Many Bluetooth sensors
+### Many Bluetooth sensors
 
 Five adapters; HCI is GATT over a virtual air, BlueZ is bleak's own backend against a fake `org.bluez`. Latency is from
 the sensor to its decoded reading; the sensors run beside the gateway on the same two cores.
@@ -125,7 +126,7 @@ the sensor to its decoded reading; the sensors run beside the gateway on the sam
 |---|---|---|---|---|---|---|---|
 {radio_table(results["radio"])}
 
-## Ingest by rate
+### Ingest by rate
 
 60 tags, our JSON profile, with decode, validation, live totals and journal; the live tablet is not connected.
 
@@ -157,7 +158,8 @@ def main() -> None:
     started = datetime.now(tz=UTC)
     with tempfile.TemporaryDirectory() as folder:
         results = measure(Path(folder), options.seconds)
-    RESULTS.write_text(page(results, started))
+    keep(COMMAND, "found", results)
+    write_section(COMMAND, page(results, started))
     print(f"wrote {RESULTS.relative_to(ROOT)}")
 
 

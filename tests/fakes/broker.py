@@ -1,6 +1,7 @@
 """A real mosquitto on a free port; nothing here imitates it."""
 
 import getpass
+import signal
 import socket
 import subprocess
 import time
@@ -12,7 +13,10 @@ _BOUND_S = 10.0
 class Broker:
     """One broker: `port` is known from construction on, so that a client can be there before it."""
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(
+        self, program: str, folder: Path, *, settings: str = "allow_anonymous true\n", window: int = 0
+    ) -> None:
+        """`settings` are lines of mosquitto.conf about the listener, `window` is its `max_inflight_messages`."""
         self._program = program
         folder.mkdir(parents=True, exist_ok=True)
         self.host = "127.0.0.1"
@@ -20,7 +24,7 @@ class Broker:
         self._settings = folder / "mosquitto.conf"
         # Sessions are kept over a restart, as at the pitch.
         self._settings.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n"
+            f"listener {self.port} 127.0.0.1\n{settings}max_inflight_messages {window}\nmax_queued_messages 0\n"
             f"persistence true\npersistence_location {folder}/\nuser {getpass.getuser()}\n",
             encoding="utf-8",
         )
@@ -41,6 +45,16 @@ class Broker:
             else:
                 return
         raise TimeoutError("mosquitto does not answer")
+
+    def freeze(self) -> None:
+        """Let it fall silent with every connection open, as a broker that hangs does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Stop, if it runs."""

@@ -92,6 +92,40 @@ is known to lose: it must fail, or the row could not see a loss.
 {table}
 
 Names of the rows: {", ".join(f"{arm.row} `{arm.name}`" for arm in sorted(ARMS, key=lambda arm: arm.row))}.
+
+{soak_section()}"""
+
+
+def soak_section() -> str:
+    """Return what the last soak found, of what was kept."""
+    title = "## 15 Soak\n\n`PYTHONPATH=. .venv/bin/python tests/faults/soak.py --minutes 60`"
+    file = KEPT / "soak.json"
+    record = json.loads(file.read_text()) if file.is_file() else {}
+    if "ended" not in record:
+        return f"{title}: not run.\n"
+    found = record["result"]
+    first, last = record["samples"][0], record["samples"][-1]
+    rows = {
+        "load": f"60 athletes, {found['messages_per_s']:,.0f} msg/s, {found['messages_acknowledged']:,} acknowledged",
+        "readings sent, stored, **lost**": f"{found['readings_sent']:,}, {found['readings_stored']:,}, "
+        f"**{found['readings_lost']:,}**",
+        "left for the cloud at the end": f"{found['waiting_for_the_cloud']} batches",
+        "memory, slope after the first ten minutes": f"{found['rss_mb_per_h']:+.1f} MB/h",
+        "memory (RSS), least, most, last": ", ".join(f"{value:.0f} MB" for value in found["rss_mb"]),
+        "open files, least and most": "{} and {}".format(*found["files"]),
+        "threads, least and most": "{} and {}".format(*found["threads"]),
+        "sensor to tablet, p50 and p99 of 10 s": f"{found['tablet_ms_p50']} ms and {found['tablet_ms_p99']} ms "
+        f"(medians), worst p99 {found['tablet_ms_p99_worst']} ms",
+        "bytes on disk a reading": f"{found['bytes_per_reading']}",
+        "CPU": f"{(last['cpu_s'] - first['cpu_s']) / (last['s'] - first['s']):.2f} of a core",
+        "models": ", ".join(f"{name} {version}: {runs:,} runs" for name, (version, runs) in found["models"].items()),
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    return f"""{title}: {record["minutes"]:g} minutes, ended {record["ended"]} UTC.
+
+| | |
+|---|---|
+{table}
 """
 
 

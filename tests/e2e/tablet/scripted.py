@@ -7,25 +7,19 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from edge.messages import (
+from edge.health_messages import (
     AdapterHealth,
-    Alert,
-    Athlete,
-    Dot,
     GapEntry,
     Health,
     LinkHealth,
-    MetricInfo,
     ModelHealth,
     NearSensor,
-    Pitch,
     QuarantineEntry,
     SensorHealth,
-    Session,
-    Snapshot,
+    SessionEntry,
     StoreHealth,
-    Tile,
 )
+from edge.messages import Alert, Athlete, Dot, MetricInfo, Pitch, Session, Snapshot, Tile
 from tests.e2e.tablet.scripted_metrics import catalogue
 
 SEED = 20_261_121
@@ -236,18 +230,46 @@ def health_of(athletes: list[Athlete]) -> Health:
             uploaded_batches=4_612,
             commits=38_204,
             commit_ms_p99=7.4,
+            quota_bytes=8_589_934_592,
+            pressure_percent=2.47,
         ),
         quarantine=[
             QuarantineEntry(sensor="heart_strap-11", reason="too_short", count=14, last_ns=at_ns - 38 * SECOND_NS)
         ],
-        gaps=[GapEntry(stream="position of 20 Rowe", reason="radio_lost", count=212, last_ns=at_ns - 14 * SECOND_NS)],
+        gaps=[
+            GapEntry(stream="heart_rate", reason="out of range", count=212, last_ns=at_ns - 14 * SECOND_NS),
+            GapEntry(
+                stream="imu",
+                reason="thinned: store is over 70 % full",
+                count=48_000,
+                last_ns=at_ns - 90_000 * SECOND_NS,
+            ),
+            GapEntry(stream="all", reason="store could not keep up", count=31, last_ns=at_ns - 91_000 * SECOND_NS),
+        ],
         live_dropped=0,
         adapters=[
             AdapterHealth(adapter="hci0", up=True, slots=7, used=7, heard=14),
             AdapterHealth(adapter="hci1", up=False, slots=7, used=0, heard=0, problem="Switched off by the system"),
         ],
         near=near_of(at_ns),
+        sessions=sessions_of(at_ns),
     )
+
+
+def sessions_of(at_ns: int) -> list[SessionEntry]:
+    """One that runs, one on its way, one that the cloud has, and one that is gone from here."""
+    return [
+        SessionEntry(
+            started_ns=at_ns - (days * 86_400 + 3_872) * SECOND_NS,
+            ended_ns=at_ns - days * 86_400 * SECOND_NS if days else None,
+            readings=410_000 + 31_000 * days,
+            size_bytes=0 if days == 9 else 46_000_000 + 2_100_000 * days,
+            unsent_batches=left,
+            complete=days > 1,
+            removed=days == 9,
+        )
+        for days, left in ((0, 26), (1, 12), (3, 0), (9, 0))
+    ]
 
 
 def near_of(at_ns: int) -> list[NearSensor]:

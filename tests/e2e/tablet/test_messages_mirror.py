@@ -7,14 +7,15 @@ import typing
 import msgspec
 import pytest
 
-from edge import messages
+from edge import health_messages, messages
 from tests.e2e.tablet.conftest import TABLET
 
 MIRROR = (TABLET / "src" / "lib" / "messages.ts").read_text(encoding="utf-8")
 STRUCTS = [
     struct
-    for _, struct in inspect.getmembers(messages, inspect.isclass)
-    if issubclass(struct, msgspec.Struct) and struct.__module__ == messages.__name__
+    for module in (messages, health_messages)
+    for _, struct in inspect.getmembers(module, inspect.isclass)
+    if issubclass(struct, msgspec.Struct) and struct.__module__ == module.__name__
 ]
 TYPESCRIPT = {int: "number", float: "number", str: "string", bool: "boolean"}
 

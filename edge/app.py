@@ -34,6 +34,7 @@ from edge.store.journal import Journal
 from edge.store.pressure import Thinning
 from edge.store.restamp import ClockStep
 from edge.supervise import keep_running
+from edge.sync.reconcile import Reconciler
 from edge.sync.summaries import Summaries
 from edge.sync.uploader import Uploader
 from edge.ui.broadcast import Broadcast
@@ -100,7 +101,7 @@ class Gateway:
         self._hub = Hub(clock)
         self._broadcast = Broadcast(self._live, self._lane, self._hub, self._journal, clock)
         self._watch = ClockWatch(self._journal, clock, self._on_clock_set)
-        self._uploader, self._updater = self._cloud()
+        self._uploader, self._reconciler, self._updater = self._cloud()
         self._installer = Installer(
             settings.release,
             self._data / "models",
@@ -175,6 +176,8 @@ class Gateway:
         ]
         if self._uploader is not None:
             parts += [("fill", self._uploader.fill), ("upload", self._uploader.drain)]
+        if self._reconciler is not None:
+            parts.append(("reconcile", self._reconciler.run))
         return parts
 
     def _page(self) -> "WebServer":
@@ -216,18 +219,18 @@ class Gateway:
             sources.append(MqttSource(self._settings.mqtt, f"sideline-{self._settings.gateway}", self._clock))
         return sources
 
-    def _cloud(self) -> tuple[Uploader | None, ModelUpdater | None]:
+    def _cloud(self) -> tuple[Uploader | None, Reconciler | None, ModelUpdater | None]:
         """Return what talks to the cloud; without its address the gateway stores and waits."""
         sync, release = self._settings.sync, self._settings.release
         if sync.url is None:
-            return None, None
+            return None, None, None
         token = read_secret(Path(sync.token_file))
-        uploader = Uploader(
-            sync, self._settings.gateway, token, self._journal, self._clock, url=sync.url, watch=self._watch
-        )
+        known = (sync, self._settings.gateway, token, self._journal, self._clock)
+        uploader = Uploader(*known, url=sync.url, watch=self._watch)
+        reconciler = Reconciler(*known, url=sync.url, watch=self._watch)
         if release.root_file is None:
-            return uploader, None
-        return uploader, ModelUpdater(sync.url, self._data / "releases", Path(release.root_file))
+            return uploader, reconciler, None
+        return uploader, reconciler, ModelUpdater(sync.url, self._data / "releases", Path(release.root_file))
 
     def _health_report(self) -> HealthReport:
         radio, installer, lane, live = self._radio, self._installer, self._lane, self._live
@@ -251,8 +254,7 @@ class Gateway:
 
     def _links(self) -> Sequence[LinkStatus]:
         links = [self._watch.status, self._storing.status, *(source.status for source in self._sources)]
-        if self._uploader is not None:
-            links.append(self._uploader.status)
+        links += [part.status for part in (self._uploader, self._reconciler) if part is not None]
         return [*links, self._installer.status] if self._updater else links
 
     async def _publish_health(self) -> None:

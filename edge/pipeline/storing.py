@@ -28,8 +28,10 @@ _log = get_logger("store")
 # Batches of frames that wait for the writer; a full lane stops the intake, which leaves MQTT messages with the broker.
 _WAITING_BATCHES = 256
 _RETRY_S = 1.0
-# Frames that come within this time are decoded together: numpy's cost is by batch, not by frame.
-_TOGETHER_S = 0.005
+# Frames that come within this time are decoded together: numpy's cost is by batch, not by frame. Twice as long when
+# many come: the turn itself takes longer then, and what is shown is due within 100 ms.
+_TOGETHER_S = 0.01
+_BUSY_FRAMES = 100
 _NOT_KEPT_UP = "store could not keep up"
 
 
@@ -88,7 +90,7 @@ class Storing:
             self._between.append(batch)
             await self._lane.put(batch)
             self._between.remove(batch)
-            await self._clock.sleep(_TOGETHER_S)
+            await self._clock.sleep(_TOGETHER_S if len(batch.deliveries) < _BUSY_FRAMES else 2 * _TOGETHER_S)
 
     async def store(self) -> None:
         """Commit what has come, at most once per commit interval, until cancelled.

@@ -253,6 +253,11 @@ class Outbox:
         sql = "SELECT coalesce(max(seq), -1) FROM batch WHERE epoch = ?"
         return int(self._book.execute(sql, (self.epoch,)).fetchone()[0])
 
+    def has_backlog(self) -> bool:
+        """Return whether files that are ended hold readings that stand in no batch yet."""
+        sql = "SELECT 1 FROM segment WHERE sealed_ns IS NOT NULL AND removed_ns IS NULL AND filled < last LIMIT 1"
+        return self._book.execute(sql).fetchone() is not None
+
     def backlog(self) -> Backlog:
         """Return what waits."""
         return read_backlog(self._book, self._segments, self._tail, sent=self._sent, refused=self._refused)

@@ -26,6 +26,8 @@ from shared.retry import Backoff
 
 _log = get_logger("sync")
 _IDLE_S = 0.5
+# While older readings wait in the journal, the room that receipts made in the outbox is used so soon.
+_REFILL_S = 0.5
 # A batch that the cloud itself rejects: tried once more in case it was damaged on the way, then set aside.
 _REFUSALS_BEFORE_ASIDE = 2
 # A batch whose sending broke off so often in a row is cut, down to this size: the link does not hold for longer ones.
@@ -93,13 +95,20 @@ class Uploader:
         while True:
             if self._watch is not None:
                 await self._watch.trusted()
-            try:
-                await self._journal.fill(backlog=False)
-                while await self._journal.fill(backlog=True):
-                    pass
-            except StoreFull as exc:
-                _log.debug("no room for batches yet", problem=str(exc))  # the journal says so where people look
-            await self._clock.sleep(self._settings.batch_s)
+            until_ns = self._clock.mono_ns() + round(self._settings.batch_s * NS_PER_S)
+            await self._fill(backlog=False)
+            while (left_ns := until_ns - self._clock.mono_ns()) > 0:
+                await self._fill(backlog=True)
+                more = await self._journal.run(self._journal.outbox.has_backlog)
+                await self._clock.sleep(min(left_ns / NS_PER_S, _REFILL_S if more else self._settings.batch_s))
+
+    async def _fill(self, *, backlog: bool) -> None:
+        """Make batches while there is something to make them of, and room for them."""
+        try:
+            while await self._journal.fill(backlog=backlog) and backlog:
+                pass
+        except StoreFull as exc:
+            _log.debug("no room for batches yet", problem=str(exc))  # the journal says so where people look
 
     async def drain(self) -> None:
         """Send batches until cancelled."""

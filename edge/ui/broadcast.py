@@ -19,7 +19,7 @@ _log = get_logger("live")
 _FRAME_S = 0.1
 _SECOND_S = 1.0
 # Readings that come within this time are shown together: a tile is built once, not once a reading.
-_TOGETHER_S = 0.01
+_TOGETHER_S = 0.02
 # A machine's clock that is set back by more than this begins one too: by less, what is shown waits for it.
 _SET_BACK_NS = 60 * NS_PER_S
 # By less, tiles and map catch up by themselves.
@@ -99,8 +99,7 @@ class Broadcast:
                 if self._is_over():
                     await self._begin_session()
                 self._heard_ns = self._clock.mono_ns()
-                for blocks in batches:
-                    self._live.take(blocks)
+                self._live.take([block for blocks in batches for block in blocks])
             if self._hub.clients:
                 self._hub.tiles(self._live.take_changed())
             await self._clock.sleep(_TOGETHER_S)

@@ -16,20 +16,23 @@ from itertools import count as numbers
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.lanes import Lane, Policy
 from edge.pipeline.intake import Intake
+from edge.pipeline.keeping import Keeper
 from edge.pipeline.roster import Wearers
 from edge.pipeline.storing import Storing
 from edge.settings import StoreSettings
 from edge.sources.base import Delivery
 from edge.store.journal import Journal
+from edge.store.pressure import THINNED, Thinning
 from edge.store.reader import JournalReader
 from shared.clock import ManualClock
 from shared.errors import StoreError
 from shared.parquet_codec import decode_parquet
 from shared.readings import Frame, Readings
-from tests.factories import TAG, position_frame, roster
+from tests.factories import TAG, frame, position_frame, roster
 from tests.fakes.source import ListSource
 from tests.faults.arm import Outcome
 from tests.faults.sqlite_disk import Answer, Operation
@@ -129,13 +132,17 @@ class _Gateway:
         self.path = room.folder / "store" / "gateway.sqlite"
         self.journal = Journal.open(self.path, self.clock, max_bytes=2 * room.size_bytes)
         self.in_cloud: set[int] = set()
+        """Numbers of the frames whose readings the cloud has."""
+        settings, thinning = StoreSettings(max_bytes=2 * room.size_bytes), Thinning()
+        self.keeper = Keeper(self.journal, thinning, settings, self.path.parent, self.clock, has_cloud=has_cloud)
         self.storing = Storing(
             Intake(Wearers(roster()), "run-1"),
             self.journal,
             Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST),
-            StoreSettings(),
+            settings,
             self.clock,
-            has_cloud=has_cloud,
+            keeper=self.keeper,
+            thinning=thinning,
         )
 
     async def give(self, commits: int) -> bool:
@@ -143,7 +150,7 @@ class _Gateway:
         for number in range(commits):
             first = self.source.given
             now_ns = self.clock.utc_ns()
-            self.source.give([position_frame(first + i, t_ns=now_ns, clock=self.clock) for i in range(_FRAMES_AT_ONCE)])
+            self.source.give([_frame(first + i, now_ns, self.clock) for i in range(_FRAMES_AT_ONCE)])
             if not await self._settled(_STUCK_TURNS):
                 return False
             if self._has_cloud and number % 10 == 0:
@@ -171,7 +178,7 @@ class _Gateway:
         await self.journal.fill(backlog=True)
         while (batch := await self.journal.run(self.journal.outbox.next_pending, "gateway-1")) is not None:
             for block in decode_parquet(batch.body):
-                self.in_cloud.update(block.sequence.tolist())
+                self.in_cloud.update(_tickets(block))
             header = batch.header
             await self.journal.run(self.journal.outbox.record_receipt, header.epoch, header.seq, "stored")
         await self.journal.run(agree_on_all, self.journal)
@@ -211,6 +218,7 @@ async def _one(room: _Room, fill: float, *, has_cloud: bool, early: bool, notes:
     tasks = [
         asyncio.create_task(gateway.storing.take_from(gateway.source)),
         asyncio.create_task(gateway.storing.store()),
+        asyncio.create_task(gateway.keeper.run()),
     ]
     wrong: list[str] = []
     try:
@@ -220,12 +228,12 @@ async def _one(room: _Room, fill: float, *, has_cloud: bool, early: bool, notes:
         notes["disks that became full"] += was_full
         notes["frames withheld when full"] += gateway.storing.withheld
         gateway.storing.record_drops(Counter({TAG: _DROPPED}))
-        wrong += _compare(gateway, "while full")
+        wrong += await _compare(gateway, "while full")
         room.free()
         await gateway.all_stored()
         await gateway.give(_COMMITS_AFTER)
         await gateway.all_stored()
-        wrong += _compare(gateway, "after")
+        wrong += await _compare(gateway, "after")
         told = sum(row[2] for row in await gateway.journal.gaps() if row[1] == _NOT_KEPT_UP)
         if told != _DROPPED:
             wrong.append(f"{told} readings told as missing, {_DROPPED} are")
@@ -242,25 +250,55 @@ async def _one(room: _Room, fill: float, *, has_cloud: bool, early: bool, notes:
     return wrong
 
 
-def _compare(gateway: _Gateway, when: str) -> list[str]:
-    """Return what is wrong between acknowledgements and what stands in the journal."""
+async def _compare(gateway: _Gateway, when: str) -> list[str]:
+    """Return what is wrong between acknowledgements, what stands in the journal, and what is told as left out."""
     acknowledged = {int(str(ticket)) for ticket in gateway.source.acknowledged}
     stored: Counter[int] = Counter()
     wrong = []
     with JournalReader(gateway.path) as reader:
         for _, blocks in reader.blocks(imported=True):
             for block in blocks:
-                if block.stream == "position":
-                    stored.update(block.sequence.tolist())
-                    if not np.allclose(block.column("x_m"), 1 + block.sequence / 1000):
-                        wrong.append(f"{when}: wrong values")
-    # What is in the cloud may have been removed here, and only that.
-    lost = acknowledged - set(stored) - gateway.in_cloud
-    if lost:
-        wrong.append(f"{when}: {len(lost)} of {len(acknowledged)} acknowledged frames are not stored")
+                stored.update(_tickets(block))
+                if not np.allclose(block.values[:, 0], _values(block.stream, block.sequence)):
+                    wrong.append(f"{when}: wrong values")
+    # What is in the cloud may have been removed here; positions may be thinned, and each is counted.
+    missing = acknowledged - set(stored) - gateway.in_cloud
+    places = {ticket for ticket in missing if ticket % 2 == 0}
+    if missing - places:
+        wrong.append(f"{when}: {len(missing - places)} acknowledged heart rates are not stored")
+    told = await gateway.journal.run(_told_as_thinned, gateway.journal)
+    if len(places) != told:
+        wrong.append(f"{when}: {len(places)} acknowledged positions are not stored, {told} are told as left out")
     if max(stored.values(), default=0) > 1:
         wrong.append(f"{when}: readings stand twice")
     return wrong
+
+
+def _told_as_thinned(journal: Journal) -> int:
+    """Return the readings of the gap records that say so, also of those that are still being summed up."""
+    sql = "SELECT reason, count FROM gap UNION ALL SELECT reason, count FROM gap_open"
+    return sum(count for reason, count in journal._connection.execute(sql) if reason.startswith(THINNED))
+
+
+def _frame(number: int, now_ns: int, clock: ManualClock) -> Frame:
+    """Return a tag's frame for an even number, a strap's for an odd one."""
+    count, is_strap = divmod(number, 2)
+    if is_strap:
+        return frame(bytes([0, 60 + count % 100]), clock=clock)
+    return position_frame(count, t_ns=now_ns, clock=clock)
+
+
+def _tickets(block: Readings) -> list[int]:
+    """Return the numbers of the frames that gave a block's readings."""
+    if block.stream not in {"position", "heart_rate"}:
+        return []
+    numbered: list[int] = (2 * block.sequence + (block.stream == "heart_rate")).tolist()
+    return numbered
+
+
+def _values(stream: str, sequence: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the first value of each reading as its frame said it."""
+    return 60.0 + sequence % 100 if stream == "heart_rate" else 1 + sequence / 1000
 
 
 @contextlib.contextmanager

@@ -100,10 +100,10 @@ GATEWAY_ROWS: tuple[Arm, ...] = (
         checked=_ONCE_IN_CLOUD,
         count=160,
         portion=40,
-        slice_count=2,
+        slice_count=1,
         run=use_slow_link,
         control=use_slow_link_naively,
-        control_count=3,
+        control_count=10,
         control_fault=_NAIVE,
     ),
     Arm(

@@ -145,7 +145,7 @@ class _HastyIntake(Intake):
         self.left.batches -= 1
         if self.left.batches > 0:
             return super().take(header, body, received_ns=received_ns)
-        Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
         return Receipt(status="stored", seq=header.seq, contiguous_seq=-1, server_ns=received_ns, accepted=header.count)
 
 

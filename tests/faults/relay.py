@@ -24,6 +24,7 @@ class Relay:
         self.port = 0
         self.passed_bytes = 0
         self.connections = 0
+        self._passing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -53,6 +54,11 @@ class Relay:
     def up(self) -> None:
         """Take connections again."""
         self._is_down = False
+
+    async def next_piece(self) -> None:
+        """Wait until something comes by."""
+        self._passing.clear()
+        await self._passing.wait()
 
     @property
     def open(self) -> int:
@@ -113,6 +119,7 @@ class Relay:
 
     async def _occupy(self, way: str, size: int) -> float:
         """Wait until the line has taken this many bytes and return when that was."""
+        self._passing.set()
         now_s = time.monotonic()
         if not self._bytes_per_s:
             return now_s

@@ -29,6 +29,10 @@ _BYTES_PER_S = 256_000 / 8 * FASTER
 _DELAY_S = 0.3 / FASTER
 _UP_S = (20.0 / FASTER, 300.0 / FASTER)
 _DOWN_S = (5.0 / FASTER, 120.0 / FASTER)
+_SHORT_S = (5.0 / FASTER, 20.0 / FASTER)
+"""Up and down in the control."""
+_INTO_BATCH_S = 0.08
+"""Half of the times the line goes down within so long of a batch's first byte, the others at any moment."""
 _BATCH_S = 30.0 / FASTER
 _ATHLETES = 22
 _READINGS_PER_BATCH = 300
@@ -79,9 +83,12 @@ async def _run(count: int, rng: random.Random, folder: Path, port: int, token: s
         sending = drain_in_order(journal, url, token, renamed=True) if renamed else uploader.drain()
         tasks = [asyncio.create_task(work) for work in (_store(journal, clock), uploader.fill(), sending)]
         for _ in range(count):
-            await asyncio.sleep(rng.uniform(*_UP_S))
+            await asyncio.sleep(rng.uniform(*(_SHORT_S if renamed else _UP_S)))
+            if renamed or rng.random() < 0.5:
+                await line.next_piece()
+                await asyncio.sleep(rng.uniform(0.0, _INTO_BATCH_S))
             await line.down()
-            await asyncio.sleep(rng.uniform(*_DOWN_S))
+            await asyncio.sleep(rng.uniform(*(_SHORT_S if renamed else _DOWN_S)))
             line.up()
         await end(tasks[:1])
         while await journal.run(journal.outbox.fill):

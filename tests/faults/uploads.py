@@ -18,6 +18,8 @@ from tests.faults.programs import FAILPOINTS
 from tests.faults.uploading import DONE, GATEWAY, acknowledged, receipts
 
 _SHARE = 0.3
+_MORE = 0.5
+"""Of so few requests as the control has."""
 _LIFE_REQUESTS = 20
 """A client is killed in a random one of its first so many requests: after ten batches, on average."""
 _STUCK_S = 300.0
@@ -67,7 +69,10 @@ async def _upload(count: int, seed: int, folder: Path, *, kind: str) -> Outcome:
         token = ingest.enrol(GATEWAY)
         ingest.start()
         client = _Client(server, folder, token, count, kind)
-        async with HttpFaults(ingest.port, rng, share=_SHARE) as proxy, asyncio.timeout(_STUCK_S + count):
+        async with (
+            HttpFaults(ingest.port, rng, share=_MORE if kind == "naive" else _SHARE) as proxy,
+            asyncio.timeout(_STUCK_S + count),
+        ):
             while True:
                 client.start(f"http://127.0.0.1:{proxy.port}")
                 last = proxy.faults.total() + rng.randint(1, _LIFE_REQUESTS)

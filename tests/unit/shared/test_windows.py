@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.clock import NS_PER_S
 from shared.ids import AthleteId, SensorId
+from shared.quantities import STREAMS
 from shared.readings import Readings, select
 from shared.windows import PATIENCE_NS, Window, Windower, merge
 from tests.factories import START_NS, heart_rates, positions, readings
@@ -188,3 +189,34 @@ def test_stream_when_two_sensors_send_it_then_one_is_heard_until_it_falls_silent
         assert windower.late == 0
     assert heard[1] == heard[7] == heard[60]
     assert heard[60] == [0.0] * 100 + [1.0] * (300 - 150)
+
+
+class Watchful(Windower):
+    """Looks at every stream after every block."""
+
+    def push(self, *blocks: Readings) -> list[Window]:
+        """Return the windows that these blocks close, found the long way."""
+        windows: list[Window] = []
+        for block in blocks:
+            for open_ in self._open.values():
+                open_.slowest = None
+            windows += super().push(block)
+        return windows
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=150, deadline=None)
+def test_windows_when_most_blocks_close_none_then_not_looking_changes_nothing(seed: int) -> None:
+    """Rule: a block of a stream that nobody waits for is not looked at, and every window still closes when it did."""
+    rng = np.random.default_rng(seed)
+    quick, watchful = Windower(), Watchful()
+    streams = rng.choice(["position", "heart_rate", "battery", "rr"], int(rng.integers(1, 4)), replace=False).tolist()
+    now_ns = {stream: START_NS + int(rng.integers(-2, 2)) * NS_PER_S for stream in streams}
+    for number in range(120):
+        stream = streams[int(rng.integers(len(streams)))]
+        now_ns[stream] += int(rng.choice([40, 300, 1000, 1000, 4000, 20_000], p=[0.5, 0.2, 0.1, 0.1, 0.09, 0.01]) * 1e6)
+        values = [[1.0] * len(STREAMS[stream].quantities)]
+        block = readings(stream, values, times_ns=[now_ns[stream]], sensor=SensorId(stream), first=number)
+        assert told(quick.push(block)) == told(watchful.push(block))
+    assert told(quick.flush()) == told(watchful.flush())
+    assert quick.late == watchful.late

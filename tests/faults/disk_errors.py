@@ -102,7 +102,7 @@ class _Gateway:
                     return
             self.close()
             self.restarts += 1
-            self._ledger.may_double.add(self._ledger.handed - 1)
+            self._ledger.may_double[self._ledger.handed - 1] += 1
         raise StoreError("the store does not get over it")
 
     async def _once(self, step: Callable[[Journal], Awaitable[object]]) -> bool:

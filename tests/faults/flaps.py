@@ -68,6 +68,22 @@ class _Site:
     rng: random.Random
     session_file: Path
 
+    async def drop_all(
+        self, count: int, pid: int, dropped: Counter[str], seen: list[_Held], *, forgetful: bool
+    ) -> None:
+        """Drop `count` connections, and after each round look at what the gateway's process holds."""
+        for number in range(1, count + 1):
+            if forgetful:
+                await self.forget_session()
+            else:
+                kind = self.rng.choices(list(_KINDS), list(_KINDS.values()))[0]
+                dropped[kind] += 1
+                await self.drop(kind)
+                await asyncio.sleep(self.rng.uniform(0.0, 0.1))
+            if number % _ROUND == 0 or number == count:
+                await self.recovered()
+                seen.append(_held(pid))
+
     async def drop(self, kind: str) -> None:
         """Drop one connection of a kind, for a moment."""
         pause_s = self.rng.uniform(0.0, 0.2)
@@ -149,17 +165,7 @@ async def _flap(count: int, seed: int, folder: Path, *, forgetful: bool) -> Outc
                     site.tablets += [await tablet_at(url) for _ in range(TABLETS)]
                     reading = asyncio.create_task(_read(site.tablets))
                     seen.append(_held(gateway.pid))
-                    for number in range(1, count + 1):
-                        if forgetful:
-                            await site.forget_session()
-                        else:
-                            kind = rng.choices(list(_KINDS), list(_KINDS.values()))[0]
-                            dropped[kind] += 1
-                            await site.drop(kind)
-                            await asyncio.sleep(rng.uniform(0.0, 0.1))
-                        if number % _ROUND == 0 or number == count:
-                            await site.recovered()
-                            seen.append(_held(gateway.pid))
+                    await site.drop_all(count, gateway.pid, dropped, seen, forgetful=forgetful)
                     await publisher.pause()
                 await end([reading, beating])
                 for tablet in site.tablets:

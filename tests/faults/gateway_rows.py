@@ -30,7 +30,7 @@ GATEWAY_ROWS: tuple[Arm, ...] = (
     Arm(
         name="start-offline",
         row=1,
-        fault="cold start without a cloud, a second of data, kill -9",
+        fault="cold start without a cloud, a second of data (ten seconds in one of ten), kill -9",
         checked="every position that the broker acknowledged stands in the journal once",
         count=50,
         portion=10,

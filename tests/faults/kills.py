@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import random
 import subprocess
 import sys
@@ -33,6 +32,7 @@ _QUIET_S = 6.0
 _SOON_QUIET_S = 1.5
 _COLD_EVERY = 50
 _CHECK_EVERY = 100
+_LONG_EVERY = 10
 
 
 class Publisher:
@@ -231,7 +231,7 @@ async def _until_stored(url: str, readings: int, *, quiet_s: float) -> None:
 
 
 def start_offline(count: int, seed: int, folder: Path) -> Outcome:
-    """Start a fresh gateway without a cloud, kill it after a second of data, and start it again; `count` times."""
+    """Start a fresh gateway without a cloud, kill it after a second of data or ten, and start it again."""
     return asyncio.run(_start_offline(count, seed, folder, hasty=False))
 
 
@@ -259,7 +259,9 @@ async def _start_offline(count: int, seed: int, folder: Path, *, hasty: bool) ->
                 await until_link(await gateway.ready(), "broker", up=True)
                 async with publisher.running():
                     publisher.go_on()
-                    await asyncio.sleep(float(os.environ.get("FAULTS_OFFLINE_S", "1")) + rng.uniform(0.0, 0.2))
+                    await asyncio.sleep(
+                        rng.uniform(0.0, 0.2) + (10.0 if number % _LONG_EVERY == _LONG_EVERY - 1 else 1.0)
+                    )
                     await asyncio.to_thread(gateway.kill)
                     await publisher.pause()
                 failures += await _check(gateway, publisher.keys(), f"seed {seed}, start {number}")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from cloud.ingest.ledger import Ledger
-from edge.store.journal import Journal
 from edge.store.backlog import Backlog
+from edge.store.journal import Journal
 from edge.sync.uploader import Uploader
 from shared.clock import NS_PER_MS
 from shared.parquet_codec import decode_parquet

@@ -1,6 +1,7 @@
 """A season of work for a journal, and a ledger that knows at any moment what it must hold and may hold."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,8 +71,8 @@ class Ledger:
         self.moment = Moment()
         self._note = note
         self._columns: dict[Key, _Column] = {}
-        self.may_double: set[int] = set()
-        """Appends that failed before a restart and came again after it: the cloud takes out what it has twice."""
+        self.may_double: Counter[int] = Counter()
+        """How often an append failed before a restart and came again: the cloud takes out what it has twice."""
         self.gaps: list[int] = []
         self.rejected: list[int] = []
 
@@ -260,11 +261,17 @@ async def _recovered(
     ):
         at_least = promised[moment.acknowledged - 1] if moment.acknowledged else 0
         at_most = promised[min(moment.acknowledged, ledger.handed - 1)]
+        at_most += sum(times * _share(promised, number) for number, times in ledger.may_double.items())
         if not at_least <= counted <= at_most:
             wrong.append(f"{what}: {counted} recorded, {at_least} were acknowledged")
     if drain:
         wrong += await _drained(journal, ledger, moment, clock, dice)
     return wrong
+
+
+def _share(promised: Sequence[int], number: int) -> int:
+    """Return what one append added to a running sum."""
+    return promised[number] - (promised[number - 1] if number else 0)
 
 
 async def _drained(

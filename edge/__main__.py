@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -34,6 +35,8 @@ app = typer.Typer(
 )
 _out = Console()
 _err = Console(stderr=True)
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+_LARGE_BYTES = 256 * 1024
 
 Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="Port of the tablet page; 0 lets the system choose.")]
 Settings = Annotated[Path, typer.Option("--settings", "-s", help="Settings file (TOML).", show_default=True)]
@@ -167,7 +170,20 @@ async def _serve(
             await running
 
 
+def _hold_less_memory() -> None:
+    """Give large pieces of memory back when they are let go: what one batch needed would stay with the process.
+
+    glibc's mallopt(3), where there is one; Arrow then allocates like everybody else.
+    """
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 2)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
 def _run(work: "asyncio._CoroutineLike[None]") -> None:
+    _hold_less_memory()
     try:
         import uvloop  # noqa: PLC0415  not on every system
     except ImportError:

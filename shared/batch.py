@@ -29,6 +29,10 @@ MAX_RANGES = 1000
 _MAX_HOUR = 2_562_047
 
 
+WRONG_DIGEST = "wrong digest"
+"""Why a batch is rejected whose bytes are not those announced: damaged on the way, it may come right the next time."""
+
+
 class Lane(StrEnum):
     """Summaries go first: they are small and a coach waits for them."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.batch import BatchHeader
+from shared.batch import WRONG_DIGEST, BatchHeader
 
 
 class Verdict(StrEnum):
@@ -22,7 +22,6 @@ HTTP_STATUS: dict[Verdict, int] = {
     Verdict.REJECTED: 422,
 }
 
-WRONG_DIGEST = "wrong digest"
 OTHER_BYTES = "other bytes are stored under this id"
 
 

@@ -17,6 +17,8 @@ from shared.tally import NOTHING, Tallies, tallies
 
 # Bounds one batch far below the cloud's 4 MiB: about half a minute of 60 athletes with an IMU.
 _MAX_READINGS = 200_000
+# A stream of more is cut: encoding it whole takes a hundred megabytes for a moment, which the process then keeps.
+_PART_READINGS = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +82,23 @@ def pack(plan: Plan, *, only: tuple[str, int, int] | None = None) -> Packed:
 
     packed.chunks = max(packed.chunks, 1)
     for stream, blocks in by_stream.items():
-        packed.bodies.append((stream, encode_parquet(blocks), sum(map(len, blocks))))
+        packed.bodies += [(stream, encode_parquet(part), sum(map(len, part))) for part in _parts(blocks)]
         for key, tally in tallies(blocks).items():
             packed.tallies[key] = packed.tallies.get(key, NOTHING) + tally
     return packed
+
+
+def _parts(blocks: list[Readings]) -> Iterator[list[Readings]]:
+    """Yield a stream's blocks in parts whose encoding takes little memory at a time."""
+    part: list[Readings] = []
+    room = _PART_READINGS
+    for block in blocks:
+        if part and len(block) > room:
+            yield part
+            part, room = [], _PART_READINGS
+        part.append(block)
+        room -= len(block)
+    yield part
 
 
 def _rows(connection: sqlite3.Connection, plan: Plan) -> Iterator[Row]:

@@ -15,7 +15,7 @@ from shared.log import get_logger
 _log = get_logger("store")
 _UNSENT = (
     "SELECT count(*) FROM batch WHERE segment = ? "
-    "AND (receipt IS NULL OR receipt NOT IN ('stored', 'duplicate', 'split'))"
+    "AND (receipt IS NULL OR receipt NOT IN ('stored', 'duplicate', 'split', 'damaged'))"
 )
 _OPEN = "SELECT count(*) FROM tally WHERE segment = ? AND agreed_ns IS NULL"
 

@@ -1,6 +1,6 @@
 """The file of the journal that readings are added to now, and its last seconds.
 
-Each commit is one small row of the table `tail`, cheap to make. Every ten seconds the rows become one compressed chunk,
+Each commit is one small row of the table `tail`, cheap to make. Every five seconds the rows become one compressed chunk,
 made of what is still in memory, in one transaction: a power cut leaves either the rows or the chunk. Runs on the
 journal's writer thread.
 """
@@ -21,7 +21,7 @@ from shared.readings import Readings
 _log = get_logger("store")
 SESSION_GAP_NS = 30 * 60 * NS_PER_S
 """Training that pauses for longer than this is another session."""
-_MERGE_NS = 10 * NS_PER_S
+_MERGE_NS = 5 * NS_PER_S
 _MERGE_READINGS = 200_000
 # So many fit into one merge after a crash; what is more waits for the next.
 _MERGE_ROWS = 2000

@@ -18,7 +18,7 @@ from edge.store.outbox import Pending
 from edge.sync.client import CloudClient
 from edge.sync.counting import put_counted
 from edge.sync.pace import ByteBudget, Pauses, Turns
-from shared.batch import Lane, Receipt
+from shared.batch import WRONG_DIGEST, Lane, Receipt, sha256_hex
 from shared.clock import NS_PER_S, Clock
 from shared.errors import BatchRefused, BatchTooLarge, LinkDown, ServerBusy, StoreFull
 from shared.log import get_logger
@@ -209,6 +209,10 @@ class Uploader:
 
     async def _send(self, client: CloudClient, batch: Pending, key: Key) -> None:
         outbox = self._journal.outbox
+        if sha256_hex(batch.body) != batch.header.sha256:
+            _log.error("batch was damaged on this disk", epoch=key[0], seq=key[1])
+            await self._journal.run(outbox.record_receipt, *key, "damaged")  # its hours differ: they are sent again
+            return
         begun_ns = self._clock.mono_ns()
         try:
             receipt = await put_counted(client, batch, self.counts, self._clock)
@@ -223,7 +227,9 @@ class Uploader:
         self._breaks.pop(key, None)
         if batch.header.lane is Lane.RAW:
             self._is_slow = self._clock.mono_ns() - begun_ns > _SLOW_NS
-        if receipt.status == "rejected" and not self._give_up(key):
+        # What left here whole and arrived otherwise was damaged on the way: it is sent until it arrives whole.
+        on_the_way = receipt.problem == WRONG_DIGEST
+        if receipt.status == "rejected" and (on_the_way or not self._give_up(key)):
             raise BatchRefused(422, receipt.problem or "rejected")
         await self._take_receipt(receipt, key)
         self._pauses.succeeded()

@@ -25,7 +25,7 @@ _SET_BACK_NS = 60 * NS_PER_S
 # By less, tiles and map catch up by themselves.
 _SHOWN_AGAIN_NS = 2 * NS_PER_S
 _RUNS_NS = 5 * 60 * NS_PER_S
-# A minute of ten-second chunks: readings are merged before they are pushed, and other parts get their turn in between.
+# Half a minute of chunks: readings are merged before they are pushed, and other parts get their turn in between.
 _RESTORE_CHUNKS = 6
 # The last commits and a chunk or two: what a broker may deliver again after a restart is the last commit's.
 _REMEMBER_CHUNKS = 200

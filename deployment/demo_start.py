@@ -129,7 +129,8 @@ def start_gateway(demo: Demo, *, broker_port: int, cloud_port: int, hci_port: in
     text = (ROOT / "deployment" / "settings" / "demo.toml").read_text()
     values = {
         "GATEWAY": GATEWAY,
-        "PORT": demo.options.port,
+        # Chosen once: a gateway that is started again has to come back at the same address.
+        "PORT": demo.options.port or free_port(),
         "BROKER": broker_port,
         "CLOUD": cloud_port,
         "HCI": hci_port,

@@ -105,18 +105,28 @@ def check_settings(settings: Settings = Path("gateway.toml")) -> None:
     """Read the settings and the files that they name, and say what the gateway would use."""
     chosen = load(settings)
     read_roster(Path(chosen.roster_file))
-    if chosen.sync.url:
-        read_secret(Path(chosen.sync.token_file))
+    for name in _named_files(chosen):
+        read_secret(Path(name))
     shown = msgspec.to_builtins(chosen) | {"resolved": _resolved(chosen)}
     _out.print_json(msgspec.json.encode(shown).decode("utf-8"))
 
 
+def _named_files(settings: GatewaySettings) -> list[str]:
+    """Return the files that the settings name and that a gateway with these settings reads."""
+    named = [settings.mqtt.password_file, settings.mqtt.ca_file] if settings.mqtt else []
+    if settings.sync.url:
+        named += [settings.sync.token_file, settings.release.root_file]
+    return [name for name in named if name]
+
+
 def _resolved(settings: GatewaySettings) -> dict[str, object]:
     """Return what the settings' short words stand for. Raises: ConfigError."""
-    from edge.pipeline.projection import pitch_calibration  # noqa: PLC0415  see _serve
+    from edge.pipeline.alerts import check_rules  # noqa: PLC0415  see _serve
+    from edge.pipeline.projection import pitch_calibration  # noqa: PLC0415
     from edge.sensors.commands import conversations  # noqa: PLC0415
     from edge.sources.mqtt_topics import Topics  # noqa: PLC0415
 
+    check_rules(settings.alerts)
     if settings.ble:
         conversations(settings.ble.polar_streams, settings.ble.movesense_paths)
     routes = Topics(settings.mqtt.topics).routes if settings.mqtt else ()

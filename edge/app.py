@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from edge.counters import UploadCounts
+from edge.counters import ReconcileCounts, UploadCounts
 from edge.health import HealthReport, Sources
 from edge.inference.runner import Runner
 from edge.lanes import Lane, Policy
@@ -33,7 +33,7 @@ from edge.store.database import only_gateway
 from edge.store.journal import Journal
 from edge.store.pressure import Thinning
 from edge.store.restamp import ClockStep
-from edge.supervise import keep_running
+from edge.supervise import keep_running, run_once
 from edge.sync.reconcile import Reconciler
 from edge.sync.summaries import Summaries
 from edge.sync.uploader import Uploader
@@ -138,7 +138,7 @@ class Gateway:
             await self._broadcast.remember(self._intake)
         async with asyncio.TaskGroup() as tasks:
             self._start(tasks, self._storing_parts())
-            restoring = tasks.create_task(self._broadcast.restore(), name="restore")
+            restoring = tasks.create_task(run_once("restore", self._broadcast.restore), name="restore")
             await asyncio.to_thread(self._installer.start)
             web = await asyncio.to_thread(self._page)
             tasks.create_task(web.run(), name="web")
@@ -170,12 +170,15 @@ class Gateway:
             ("live seconds", self._broadcast.each_second),
             ("live map", self._broadcast.each_frame),
             ("health", self._publish_health),
-            ("summaries", self._summaries.run),
             ("channel", self._watch_channel),
             ("models", self._installer.watch_models),
         ]
         if self._uploader is not None:
-            parts += [("fill", self._uploader.fill), ("upload", self._uploader.drain)]
+            parts += [
+                ("summaries", self._summaries.run),
+                ("fill", self._uploader.fill),
+                ("upload", self._uploader.drain),
+            ]
         if self._reconciler is not None:
             parts.append(("reconcile", self._reconciler.run))
         return parts
@@ -249,6 +252,8 @@ class Gateway:
             queues=lambda: [self._storing.queue, lane.state, self._hub.queue],
             withheld=lambda: self._storing.withheld,
             uploads=self._uploader.counts if self._uploader else UploadCounts(),
+            epoch_renewals=lambda: self._uploader.renewals if self._uploader else 0,
+            reconciled=self._reconciler.counts if self._reconciler else ReconcileCounts(),
         )
         return HealthReport(self._settings.gateway, version("sideline"), sources, self._clock)
 

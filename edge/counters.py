@@ -53,6 +53,15 @@ class UploadCounts:
             self.took.add(seconds)
 
 
+@dataclass(slots=True)
+class ReconcileCounts:
+    """What this run has compared with the cloud: stream-hours that agreed, readings sent again, hours given up."""
+
+    agreed: int = 0
+    resent: int = 0
+    given_up: int = 0
+
+
 @dataclass(slots=True, kw_only=True)
 class Measures:
     """What `/metrics` tells beside the health page; the owners of the parts hand in what they count."""
@@ -62,5 +71,7 @@ class Measures:
     ble_dropped_frames: int = 0
     commit: Timing = field(default_factory=lambda: Timing(COMMIT_BOUNDS_S))
     uploads: UploadCounts = field(default_factory=UploadCounts)
+    epoch_renewals: int = 0
+    reconciled: ReconcileCounts = field(default_factory=ReconcileCounts)
     inference: dict[str, Timing] = field(default_factory=dict)
     inference_failures: dict[str, int] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 
-from edge.counters import Measures, QueueState, UploadCounts
+from edge.counters import Measures, QueueState, ReconcileCounts, UploadCounts
 from edge.health_messages import (
     AdapterHealth,
     GapEntry,
@@ -61,6 +61,8 @@ class Sources:
     withheld: Callable[[], int]
     """Frames that came and are not acknowledged yet."""
     uploads: UploadCounts
+    epoch_renewals: Callable[[], int]
+    reconciled: ReconcileCounts
     keeper: Keeper
 
 
@@ -127,6 +129,8 @@ class HealthReport:
             ble_dropped_frames=sources.radio.dropped_frames if sources.radio else 0,
             commit=sources.journal.counts.took,
             uploads=sources.uploads,
+            epoch_renewals=sources.epoch_renewals(),
+            reconciled=sources.reconciled,
             inference=sources.runner.timings(),
             inference_failures=sources.runner.failures(),
         )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -197,6 +198,8 @@ def load(path: Path) -> GatewaySettings:
         if rules.count(rule) > 1:
             raise ConfigError(str(path), f"alerts: rule {rule} stands twice")
     _check_ble(settings.ble, str(path))
+    if settings.sync.url is not None:
+        _check_url(settings.sync.url, str(path))
     base = path.resolve().parent
 
     def absolute(name: str) -> str:
@@ -217,6 +220,13 @@ def load(path: Path) -> GatewaySettings:
         sync=msgspec.structs.replace(sync, token_file=absolute(sync.token_file)),
         release=msgspec.structs.replace(release, root_file=absolute(release.root_file) if release.root_file else None),
     )
+
+
+def _check_url(url: str, where: str) -> None:
+    """Refuse what is no address of a web server."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(where, f"sync.url: {url!r} is no address; one looks like https://cloud.example.org")
 
 
 def _check_ble(ble: BleSettings | None, where: str) -> None:

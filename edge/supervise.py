@@ -22,19 +22,39 @@ async def keep_running(
     failures = 0
     while True:
         started_ns = clock.mono_ns()
-        try:
-            await component()
-        except Exception:  # noqa: BLE001  a broken invariant stops its component, not the gateway
-            stop_if_cancelled()
+        if await run_once(name, component):
+            wait_s = waits.base_s
+        else:
             if clock.mono_ns() - started_ns > _HEALTHY_NS:
                 failures = 0
             wait_s = waits.delay_s(failures, rng)
             failures += 1
-            _log.exception("component failed, starting it again", component=name, wait_s=round(wait_s, 2))
-            await clock.sleep(wait_s)
-        else:
-            _log.warning("component ended, starting it again", component=name)
-            await clock.sleep(waits.base_s)
+        _log.warning("component is started again", component=name, wait_s=round(wait_s, 2))
+        await clock.sleep(wait_s)
+
+
+async def run_once(name: str, work: Callable[[], Awaitable[None]]) -> bool:
+    """Run `work` to its end and return True, or to its failure, which is logged: what goes on beside it goes on."""
+    try:
+        await apart(work)
+    except Exception:  # noqa: BLE001  a broken invariant stops its component, not the gateway
+        stop_if_cancelled()
+        _log.exception("component failed", component=name)
+        return False
+    return True
+
+
+async def apart(work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` in a task of its own, which a cancellation of this one reaches.
+
+    Before Python 3.13 a task group whose child fails while it waits for its children leaves its own task looking
+    cancelled for good: who asks `stop_if_cancelled` then would end where it has to begin anew.
+    """
+
+    async def inner() -> None:
+        await work()
+
+    await asyncio.create_task(inner())
 
 
 def stop_if_cancelled() -> None:

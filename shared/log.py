@@ -19,19 +19,42 @@ def configure(*, level: str = "info", json: bool = False, stream: TextIO = sys.s
     threshold = _LEVELS.get(level.lower())
     if threshold is None:
         raise ConfigError("log level", f"{level!r} is not {', '.join(_LEVELS)}")
-    logging.basicConfig(level=logging.WARNING, stream=stream, force=True)
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    )
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    logging.basicConfig(level=logging.WARNING, handlers=[_libraries(stream, shared, renderer)], force=True)
+    # Three lines for each connection that is refused, for days without internet: our own log says it once.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=stream.isatty()),
-        ],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
+
+
+def _libraries(
+    stream: TextIO, shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor
+) -> logging.Handler:
+    """Return the handler that writes what libraries log as lines like ours, their name as `part`."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_named, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    return handler
+
+
+def _named(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {"part": event["_record"].name, **event, "event": str(event["event"]).strip()}
 
 
 def get_logger(part: str) -> structlog.typing.FilteringBoundLogger:

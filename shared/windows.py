@@ -55,20 +55,11 @@ def merge(blocks: Sequence[Readings]) -> Readings:
     first = blocks[0]
     if len(blocks) == 1 and len(first) == 1:
         return first
+    alone = all(block.sensor == first.sensor and block.origin == first.origin for block in blocks)
+    if alone and _is_in_order(whole := _end_to_end(blocks)):  # mostly
+        return whole
     times = np.concatenate([block.time_ns for block in blocks])
     sequences = np.concatenate([block.sequence for block in blocks])
-    alone = all(block.sensor == first.sensor and block.origin == first.origin for block in blocks)
-    if alone and (sequences[1:] > sequences[:-1]).all() and (times[1:] >= times[:-1]).all():  # mostly
-        return Readings(
-            sensor=first.sensor,
-            stream=first.stream,
-            origin=first.origin,
-            sequence=sequences,
-            time_ns=times,
-            values=np.concatenate([block.values for block in blocks]),
-            quality=np.concatenate([block.quality for block in blocks]),
-            athlete=first.athlete,
-        )
     sources = {key: i for i, key in enumerate(dict.fromkeys((block.sensor, block.origin) for block in blocks))}
     source = np.concatenate([np.full(len(block), sources[block.sensor, block.origin]) for block in blocks])
     identity = np.lexsort((sequences, source))
@@ -83,6 +74,38 @@ def merge(blocks: Sequence[Readings]) -> Readings:
         values=np.concatenate([block.values for block in blocks])[order],
         quality=np.concatenate([block.quality for block in blocks])[order],
         clocks=None,
+    )
+
+
+def joined(windows: Sequence[Window]) -> Window:
+    """Return an athlete's windows, in time order and none twice, as one; the blocks carry the first's sensor."""
+    if len(windows) == 1:
+        return windows[0]
+    by_stream: dict[str, list[Readings]] = defaultdict(list)
+    for window in windows:
+        for stream, block in window.streams.items():
+            by_stream[stream].append(block)
+    streams = {stream: parts[0] if len(parts) == 1 else _end_to_end(parts) for stream, parts in by_stream.items()}
+    first, last = windows[0], windows[-1]
+    return Window(athlete=first.athlete, start_ns=first.start_ns, end_ns=last.end_ns, streams=streams)
+
+
+def _is_in_order(block: Readings) -> bool:
+    times, sequences = block.time_ns, block.sequence
+    return bool((sequences[1:] > sequences[:-1]).all() and (times[1:] >= times[:-1]).all())
+
+
+def _end_to_end(blocks: Sequence[Readings]) -> Readings:
+    first = blocks[0]
+    return Readings(
+        sensor=first.sensor,
+        stream=first.stream,
+        origin=first.origin,
+        sequence=np.concatenate([block.sequence for block in blocks]),
+        time_ns=np.concatenate([block.time_ns for block in blocks]),
+        values=np.concatenate([block.values for block in blocks]),
+        quality=np.concatenate([block.quality for block in blocks]),
+        athlete=first.athlete,
     )
 
 

@@ -58,7 +58,11 @@ def _room(folder: Path, quota: int, held: int, findings: Findings) -> None:
     free = psutil.disk_usage(str(folder)).free
     found = f"{size(free)} free; the store holds {size(held)} and may hold {size(quota)}"
     if free < _SPARE_BYTES:
-        findings.fail("room", found, "free some room: with a full disk nothing more is stored")
+        findings.fail(
+            "room",
+            f"{found}; less than {size(_SPARE_BYTES)} is too little",
+            "free some room: with a full disk nothing more is stored",
+        )
     elif free < quota - held + _SPARE_BYTES:
         findings.warn(
             "room",

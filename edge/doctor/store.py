@@ -67,6 +67,9 @@ def resets_well(version: str) -> bool:
 
 async def check_store(subject: Subject, findings: Findings) -> None:
     """Check what is stored."""
+    if subject.book.exists() and not subject.book.is_file():
+        findings.fail("store", f"{subject.book} is no file", "move it away; the gateway makes its database itself")
+        return
     if not subject.book.is_file():
         findings.ok("store", f"{subject.book} is made at the first start")
         return
@@ -76,6 +79,13 @@ async def check_store(subject: Subject, findings: Findings) -> None:
         findings.fail("store", str(exc), "see `Backup and restore` in docs/operations.md")
         return
     findings.ok("schema", f"version {condition.schema}, {condition.sessions} sessions kept")
+    if condition.absent_files:
+        findings.fail(
+            "journal files",
+            f"listed and not there: {', '.join(condition.absent_files)}",
+            f"put them back into {subject.data} while the gateway is stopped, with their -wal files; what was sent "
+            "before is in the cloud",
+        )
     _fill(subject, findings)
     _unsent(condition, subject, findings)
     try:
@@ -126,6 +136,8 @@ def _unsent(condition: Condition, subject: Subject, findings: Findings) -> None:
             "look for the reason in the gateway's log and on its health page",
         )
     waits = f"{condition.unsent_batches} batches, {size(condition.unsent_bytes)}"
+    if condition.unsent_files:
+        waits += f"; journal files with readings that stand in no batch yet: {condition.unsent_files}"
     if condition.oldest_ns is None:
         findings.ok("backlog", "nothing waits for the cloud")
         return

@@ -5,12 +5,12 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from edge.messages import Cause, MetricNow, Tile
+from edge.pipeline.session_metrics import SessionMetrics
 from shared.clock import NS_PER_S
 from shared.features import athlete as effort
 from shared.metrics.base import Profile
 from shared.metrics.heart import ZoneSeconds, zone_of
 from shared.metrics.motion import HIGH_SPEED_BAND, SPRINT_BAND, SpeedBandDistance
-from shared.metrics.registry import MetricTracker
 from shared.metrics.trace import MAX_SPEED_MPS
 from shared.metrics.trimp import BanisterTrimp
 from shared.one_voice import Voice, one_voice
@@ -22,6 +22,7 @@ HEART_LOST_NS = 10 * NS_PER_S
 _SPEED_SPAN_NS = NS_PER_S // 2
 # Of a block, no more readings than this can still be seen: the trace holds a minute of one a second.
 _SHOWN_READINGS = TRACE_S
+_DIGITS, _SHARE_DIGITS = 3, 5
 _IMPLAUSIBLE = int(Quality.IMPLAUSIBLE)
 _SHOWN = frozenset({"heart_rate", "position"})
 _Row = tuple[int, int, list[float]]
@@ -52,27 +53,30 @@ class AthleteLive:
     zone_s: list[float] | None = None
     coverage: float | None = None
     voices: dict[str, Voice | None] = field(default_factory=dict)
-    metrics: MetricTracker = field(init=False)
+    metrics: SessionMetrics = field(init=False)
     effort_state: effort.EffortState = field(init=False)
 
     def __post_init__(self) -> None:
-        self.metrics = MetricTracker(self.profile)
+        self.metrics = SessionMetrics(self.profile)
         self.effort_state = effort.start(self.profile)
 
-    def take(self, block: Readings) -> None:
-        """Take the newest readings of a block that has just come, of one sensor at a time as the metrics do."""
+    def take(self, block: Readings) -> bool:
+        """Take the newest readings of a block that has just come, of one sensor at a time as the metrics do.
+
+        Return whether the tile may look different now.
+        """
         stream = block.stream
         if stream not in _SHOWN:
-            return
+            return False
         spoken, self.voices[stream] = one_voice((block,), self.voices.get(stream))
         if not spoken:
-            return
+            return False
         block = spoken[0]
         take = self._take_positions if stream == "position" else self._take_heart_rates
         if len(block) == 1:  # live, most blocks
             if not block.quality.item(0) & _IMPLAUSIBLE:
                 take([(block.time_ns.item(0), block.sequence.item(0), block.values[0].tolist())])
-            return
+            return True
         newest = slice(-_SHOWN_READINGS, None)
         rows = zip(
             block.time_ns[newest].tolist(),
@@ -82,6 +86,7 @@ class AthleteLive:
             strict=True,
         )
         take([row[:3] for row in rows if not row[3] & _IMPLAUSIBLE])
+        return True
 
     def close(self, window: Window) -> None:
         """Take a window that has closed: totals and model inputs move on."""
@@ -102,15 +107,17 @@ class AthleteLive:
             )
         )
         self.zone_s = None if zones is None else [round(seconds, 1) for seconds in zones.values]
-        self.totals = {}
+        totals: dict[str, float] = {}
         if trimp is not None:
-            self.totals["trimp"] = trimp.value
+            totals["trimp"] = trimp.value
         if bands is not None:
-            self.totals["distance_m"] = sum(bands.values)
-            self.totals["high_speed_m"] = sum(bands.values[HIGH_SPEED_BAND:])
-            self.totals["sprint_m"] = bands.values[SPRINT_BAND]
+            totals["distance_m"] = sum(bands.values)
+            totals["high_speed_m"] = sum(bands.values[HIGH_SPEED_BAND:])
+            totals["sprint_m"] = bands.values[SPRINT_BAND]
+        # Digits that nobody sees are bytes on the air and work to write and to compress, for every tablet.
+        self.totals = {name: round(total, _DIGITS) for name, total in totals.items()}
         covered = [value.coverage for value in (zones, bands) if value is not None]
-        self.coverage = min(covered) if covered else None
+        self.coverage = round(min(covered), _SHARE_DIGITS) if covered else None
 
     def metrics_now(self, until_ns: int) -> list[MetricNow]:
         """Return every metric of the session so far, null where a value cannot be said."""
@@ -153,7 +160,7 @@ class AthleteLive:
             sprint_m=self.totals.get("sprint_m"),
             trimp=self.totals.get("trimp"),
             zone_s=self.zone_s,
-            plan_percent=None if distance_m is None else 100.0 * distance_m / self.plan_m,
+            plan_percent=None if distance_m is None else round(100.0 * distance_m / self.plan_m, _DIGITS),
             coverage=self.coverage,
             effort_bpm=self.effort_bpm,
             effort_residual=self.effort_residual,
@@ -192,7 +199,7 @@ class AthleteLive:
                 if seconds < 0.05:
                     return None
                 speed_mps = math.hypot(x_m - from_x_m, y_m - from_y_m) / seconds
-                return speed_mps if speed_mps <= MAX_SPEED_MPS else None
+                return round(speed_mps, _DIGITS) if speed_mps <= MAX_SPEED_MPS else None
         return None
 
     def _remember(self, second: int, heart_rate_bpm: float) -> None:

@@ -69,7 +69,21 @@ class Intake:
                 self._seen.add(block.sensor, block.stream, block.origin, sequence)
 
     def take(self, frames: Sequence[Frame]) -> tuple[list[Readings], list[Rejected]]:
-        """Return the new readings of a batch of frames, and the frames that gave none."""
+        """Return the new readings of a batch of frames, and the frames that gave none.
+
+        Whatever it raises, the batch was not taken: the same frames count as new when they come again.
+        """
+        self._seen.begin()
+        taken = False
+        try:
+            result = self._take(frames)
+            taken = True
+        finally:
+            if not taken:
+                self._seen.forget()
+        return result
+
+    def _take(self, frames: Sequence[Frame]) -> tuple[list[Readings], list[Rejected]]:
         batch = Batch()
         rejected: list[Rejected] = []
         for frame, said in zip(frames, read_together(frames), strict=True):

@@ -14,6 +14,8 @@ _log = get_logger("store")
 _EVERY_S = 5.0
 # Files are looked at so often when room is not short.
 _KEEP_NS = 60 * NS_PER_S
+# What is thinned is told to the cloud so often: a row a sensor and stream each time, for as long as room is short.
+_SETTLE_NS = 300 * NS_PER_S
 
 
 class Keeper:
@@ -37,6 +39,7 @@ class Keeper:
         self._clock = clock
         self._has_cloud = has_cloud
         self._kept_ns: int | None = None
+        self._settled_ns = clock.mono_ns()
         self._failures = FailureLog(_log, "the store's files cannot be looked after")
         self.percent = 0.0
 
@@ -61,15 +64,17 @@ class Keeper:
 
         Raises: StoreError.
         """
-        await self._journal.settle_gaps()
+        now_ns = self._clock.mono_ns()
         self.percent = await self._measure()
         before, level = self._thinning.level, self._thinning.look(self.percent)
-        now_ns = self._clock.mono_ns()
         if level > Level.NORMAL or self._kept_ns is None or now_ns - self._kept_ns >= _KEEP_NS:
             self._kept_ns = now_ns
             await self.make_room(pressed=level > Level.NORMAL)
         if level is not before:
             _log.warning("the store's level has changed", now=level.name.lower(), percent=round(self.percent, 1))
+        if now_ns - self._settled_ns >= _SETTLE_NS:
+            await self._journal.settle_gaps()
+            self._settled_ns = now_ns
         return level
 
     async def make_room(self, *, pressed: bool) -> bool:

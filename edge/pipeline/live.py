@@ -1,5 +1,6 @@
 """The live path: blocks of readings in, tiles, map and alerts out, models in between."""
 
+import asyncio
 import math
 import secrets
 from collections import defaultdict
@@ -121,10 +122,10 @@ class Live:
             live = self.athletes.get(block.athlete) if block.athlete is not None else None
             if live is None:
                 continue
-            live.take(block)
+            if live.take(block):
+                self.changed.add(live.profile.athlete)
             last_ns = span_ns(block)[1]
             self.newest_ns = max(self.newest_ns, last_ns)
-            self.changed.add(live.profile.athlete)
             worn.append(block)
         return worn
 
@@ -151,7 +152,7 @@ class Live:
         expected = {}
         if outputs is not None and features is not None and card is not None:
             predicted = zip(rows, outputs["prediction"].reshape(-1), card.covers(ATHLETE_EFFORT, features), strict=True)
-            expected = {row.athlete: float(bpm) for row, bpm, covered in predicted if covered}
+            expected = {row.athlete: round(float(bpm), 3) for row, bpm, covered in predicted if covered}
         now_ns = self._clock.utc_ns()
         for athlete, live in self.athletes.items():
             observed = live.fresh_heart_rate(now_ns)
@@ -226,21 +227,25 @@ class Live:
             seen=alert.alert in self.seen,
         )
 
-    def summaries(self, now_ns: int) -> list[MetricSummary]:
-        """Return every metric of everybody, for the upload's first lane."""
-        return [
-            MetricSummary(
-                athlete=athlete,
-                metric=metric,
-                values=[None if math.isnan(v) else round(v, 3) for v in value.values],
-                coverage=round(value.coverage, 4),
-                time_ns=now_ns,
-                quality=round(value.quality, 4),
-            )
-            for athlete, live in self.athletes.items()
-            for metric, value in live.metrics.values(until_ns=now_ns - self._windower.delay_ns).items()
-            if value.coverage
-        ]
+    async def summaries(self, now_ns: int) -> list[MetricSummary]:
+        """Return every metric of everybody, for the upload's first lane; others get their turn in between."""
+        until_ns = now_ns - self._windower.delay_ns
+        found: list[MetricSummary] = []
+        for athlete, live in list(self.athletes.items()):
+            found += [
+                MetricSummary(
+                    athlete=athlete,
+                    metric=metric,
+                    values=[None if math.isnan(v) else round(v, 3) for v in value.values],
+                    coverage=round(value.coverage, 4),
+                    time_ns=now_ns,
+                    quality=round(value.quality, 4),
+                )
+                for metric, value in live.metrics.values(until_ns=until_ns).items()
+                if value.coverage
+            ]
+            await asyncio.sleep(0)
+        return found
 
     def metrics_of(self, athlete: AthleteId) -> AthleteMetrics | None:
         """Return every metric of one athlete's session, None of one whom the roster does not name."""

@@ -32,6 +32,8 @@ _RETRY_S = 1.0
 # many come: the turn itself takes longer then, and what is shown is due within 100 ms.
 _TOGETHER_S = 0.01
 _BUSY_FRAMES = 100
+# One commit takes about so many, or it would not fit beside what a full disk has left.
+_MOST_READINGS = 20_000
 _NOT_KEPT_UP = "store could not keep up"
 
 
@@ -41,7 +43,7 @@ class _Batch:
     deliveries: Sequence[Delivery]
     blocks: list[Readings]
     rejected: list[Rejected]
-    thinned: bool = False
+    stored: bool = False
 
 
 class Storing:
@@ -70,8 +72,6 @@ class Storing:
         self._recorder = FrameRecorder(record) if record else None
         self._lane: Lane[_Batch] = Lane("durable", capacity=_WAITING_BATCHES, policy=Policy.BLOCK)
         self._held: list[_Batch] = []
-        self._appended = False
-        """Whether the held readings are stored, and only what is to be noted beside them is not."""
         self._gaps: list[Gap] = []
         self._committing: asyncio.Task[None] | None = None
         self._between: list[_Batch] = []
@@ -119,8 +119,6 @@ class Storing:
         """Store what is still on its way, and what waits in `sources`; for use after everything else has stopped."""
         if self._committing is not None:
             await asyncio.wait({self._committing})
-        if self._appended:
-            await self._finish_write()
         if len(self._lane):
             self._held += await self._lane.take_all()
         self._held += [batch for batch in self._between if batch not in self._held]
@@ -192,13 +190,31 @@ class Storing:
             _log.error("last readings could not be stored", problem=str(exc))
 
     async def _write(self) -> None:
-        held = self._held
-        if not self._appended:
-            for batch in held:  # once each: the same readings are tried again while the store fails
-                batch.blocks = batch.blocks if batch.thinned else self._thinning.take(batch.blocks)
-                batch.thinned = True
-            await self._journal.append([block for batch in held for block in batch.blocks])
-            self._appended = True
+        """Store and acknowledge what is held, a portion after the other.
+
+        Raises: StoreError; what was stored before it is not stored again.
+        """
+        await self._write_portion(self._portion())
+        while self._held:
+            await self._write_portion(self._portion())
+
+    def _portion(self) -> list[_Batch]:
+        """Return the first of what is held, as much as one commit takes."""
+        readings = 0
+        for number, batch in enumerate(self._held, 1):
+            readings += sum(map(len, batch.blocks))
+            if readings >= _MOST_READINGS:
+                return self._held[:number]
+        return self._held.copy()
+
+    async def _write_portion(self, held: list[_Batch]) -> None:
+        """Store the first of what is held, what is to be noted beside it in another transaction, and acknowledge it."""
+        fresh = [batch for batch in held if not batch.stored]
+        for batch in fresh:  # by the level of each try: what did not fit then must not stand before what is essential
+            batch.blocks = self._thinning.take(batch.blocks)
+        await self._journal.append([block for batch in fresh for block in batch.blocks])
+        for batch in fresh:
+            batch.stored = True
         self.record_gaps(self._thinning.take_gaps())
         gaps, self._gaps = self._gaps, []
         try:
@@ -207,7 +223,7 @@ class Storing:
             came, self._gaps = self._gaps, gaps
             self.record_gaps(came)
             raise
-        self._held, self._appended = [], False
+        del self._held[: len(held)]
         for batch in held:
             batch.source.acknowledge(batch.deliveries)
             self.withheld -= len(batch.deliveries)

@@ -79,7 +79,7 @@ class ModelUpdater:
 
     def _refreshed(self) -> "Updater":
         # Loaded with the first look at the channel, on its thread: the gateway's start does not wait for it.
-        from tuf.api.exceptions import DownloadError, RepositoryError  # noqa: PLC0415
+        from tuf.api.exceptions import DownloadError, RepositoryError, SlowRetrievalError  # noqa: PLC0415
         from tuf.ngclient.config import UpdaterConfig  # noqa: PLC0415
         from tuf.ngclient.updater import Updater  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
@@ -94,6 +94,8 @@ class ModelUpdater:
                 bootstrap=self._root,
             )
             updater.refresh()
+        except SlowRetrievalError as exc:  # what TUF calls every connection that fails or stalls; it says no more
+            raise LinkDown("release repository: it cannot be reached, or does not answer") from exc
         except (DownloadError, HTTPError) as exc:
             raise LinkDown(f"release repository: {str(exc) or type(exc).__name__}") from exc
         except OSError as exc:

@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from bleak import BleakScanner
@@ -26,7 +27,7 @@ from edge.sources.ble_choice import Offer
 from edge.sources.ble_connection import BATTERY, Connection
 from edge.sources.ble_slots import Slots
 from edge.sources.ble_watch import ADAPTER_LOST, OUT_OF_RANGE
-from edge.supervise import stop_if_cancelled
+from edge.supervise import apart, stop_if_cancelled
 from shared.clock import NS_PER_S, Clock
 from shared.errors import ConfigError
 from shared.ids import SensorId, parse_sensor_id
@@ -162,7 +163,7 @@ class Adapter:
         while True:
             try:
                 async with self._open() as radio:
-                    await self._serve(radio)
+                    await apart(partial(self._serve, radio))
             except* (BleakError, OSError, EOFError, TimeoutError) as group:
                 attempt = 0 if self.link.status.up and self._held_long() else attempt + 1
                 self.link.failed("; ".join(str(exc) or type(exc).__name__ for exc in group.exceptions))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.store.database import open_database, open_reader, translated
+from edge.store.segments import Segment, count_chunks, open_to_read, read_segments
 
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
@@ -23,11 +24,17 @@ class Durability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """What the book says: its schema, and what waits for the cloud or was not taken by it."""
+    """What the book says: its schema, and what waits for the cloud or was not taken by it.
+
+    `unsent_files` hold readings that stand in no batch yet, `absent_files` are listed and not there; `oldest_ns` is the
+    oldest of what waits, in batches or not.
+    """
 
     schema: int
     unsent_batches: int
     unsent_bytes: int
+    unsent_files: int
+    absent_files: tuple[str, ...]
     oldest_ns: int | None
     refused: int
     missing: int
@@ -70,13 +77,20 @@ def read_condition(book: Path) -> Condition:
         refused = connection.execute(
             "SELECT count(*) FROM batch WHERE receipt NOT IN ('stored', 'duplicate', 'split')"
         ).fetchone()[0]
+        kept = read_segments(connection, "WHERE removed_ns IS NULL")
+        waiting = [segment for segment in kept if _waits(book, segment)]
+        times = [s.ended_ns if s.filled and s.sealed_ns is None else s.begun_ns for s in waiting]
         return Condition(
             schema=int(_pragma(connection, "user_version")),
             unsent_batches=unsent,
             unsent_bytes=unsent_bytes,
-            oldest_ns=oldest_ns,
+            unsent_files=len(waiting),
+            absent_files=tuple(s.file for s in kept if s.file and not (book.parent / s.file).is_file()),
+            oldest_ns=min([*times, *([oldest_ns] if oldest_ns is not None else [])], default=None),
             refused=refused,
-            missing=connection.execute("SELECT coalesce(sum(count), 0) FROM gap").fetchone()[0],
+            missing=connection.execute(
+                "SELECT coalesce(sum(count), 0) FROM (SELECT count FROM gap UNION ALL SELECT count FROM gap_open)"
+            ).fetchone()[0],
             sessions=_sessions(connection),
             newest_segment=connection.execute(
                 "SELECT coalesce(max(number), 0) FROM segment WHERE removed_ns IS NULL"
@@ -84,6 +98,19 @@ def read_condition(book: Path) -> Condition:
         )
     except sqlite3.Error as exc:
         raise translated(exc) from exc
+    finally:
+        connection.close()
+
+
+def _waits(book: Path, segment: Segment) -> bool:
+    """Return whether a file holds readings that stand in no batch; one that is written to is asked itself."""
+    if segment.sealed_ns is not None:
+        return segment.filled < segment.last
+    connection = open_to_read(book.parent / segment.file) if segment.source == "live" else None
+    if connection is None:
+        return False
+    try:
+        return count_chunks(connection)[0] > segment.filled
     finally:
         connection.close()
 

@@ -123,10 +123,14 @@ def keep_folder(folder: Path) -> None:
 def only_gateway(folder: Path) -> BinaryIO:
     """Return the open lock of a data folder; it is held until the file is closed or the process ends.
 
-    Raises: ConfigError when another gateway uses the folder: two writers would fight for sensors and broker.
+    Raises: ConfigError when the folder cannot be written, or another gateway uses it: two writers would fight for
+    sensors and broker.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / "gateway.lock").open("wb")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "gateway.lock").open("wb")
+    except OSError as exc:
+        raise ConfigError("data_dir", f"{folder} cannot be written: {exc.strerror}") from exc
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
@@ -139,8 +143,16 @@ def translated(exc: sqlite3.Error) -> StoreError:
     """Return the store error that a SQLite error means."""
     # Errors of the Python module itself (a closed connection) carry no code.
     if getattr(exc, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_TOOBIG):
-        return StoreFull("the database has reached its limit")
+        return StoreFull("the disk is full, or the store has reached its limit")
     return StoreError(f"{getattr(exc, 'sqlite_errorname', type(exc).__name__)}: {exc}")
+
+
+def not_opened(path: str, exc: sqlite3.Error) -> StoreError:
+    """Return the store error for a file that cannot be opened: which one, and where it says what to do."""
+    problem = translated(exc)
+    is_damaged = getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    way_out = "; it is damaged: see `Backup and restore` in docs/operations.md" if is_damaged else ""
+    return type(problem)(f"{path}: {problem}{way_out}")
 
 
 def epoch(connection: sqlite3.Connection) -> Epoch:
@@ -162,7 +174,7 @@ def _closed_on_failure(connect: Connect, path: str, *, uri: bool = False) -> Ite
         if connection is not None:
             connection.close()
         if isinstance(exc, sqlite3.Error):
-            raise translated(exc) from exc
+            raise not_opened(path.removeprefix("file://").removesuffix("?mode=ro"), exc) from exc
         raise
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from edge.store.database import translated
 from edge.store.segments import Segment, Segments
 from shared.chunk_codec import digest, encode_chunk
+from shared.errors import StoreError
 from shared.readings import Readings, select
 
 CHUNK_READINGS = 20_000
@@ -93,11 +94,15 @@ def _put(
             [(segment.first_id + n, now_ns, count, digest(body), body) for n, (count, body) in enumerate(chunks)],
         )
         file.execute("COMMIT")
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # not while the book is held
     except sqlite3.Error:
         if file.in_transaction:
             file.execute("ROLLBACK")
         raise
     connection.execute("BEGIN IMMEDIATE")
+    if segments.get(segment.number).removed_ns is not None:
+        connection.execute("ROLLBACK")
+        raise StoreError(f"{name}: the import took too long, its file was given up; try again")
     taken = connection.execute(
         "INSERT INTO import VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (origin, name, now_ns, sum(count for count, _ in chunks)),

@@ -1,6 +1,7 @@
 """The durable journal: one writer thread, one transaction per group of readings, acknowledged after its commit."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,17 @@ from typing import Self, TypeVar
 from edge.counters import COMMIT_BOUNDS_S, Timing
 from edge.sensors.base import Rejected
 from edge.store.chunks import read_rows
-from edge.store.database import Connect, connect, epoch, file_bytes, limit_pages, open_database, translated
-from edge.store.notes import gaps_after, keep_alert, keep_gaps, keep_rejected, quarantined, settle_gaps
+from edge.store.database import Connect, connect, epoch, file_bytes, limit_pages, not_opened, open_database, translated
+from edge.store.notes import (
+    gap_totals,
+    gaps_after,
+    gaps_told,
+    keep_alert,
+    keep_gaps,
+    keep_rejected,
+    quarantined,
+    settle_gaps,
+)
 from edge.store.outbox import Outbox
 from edge.store.packing import pack
 from edge.store.past import Past, read_past
@@ -64,7 +74,7 @@ class Journal:
         except (sqlite3.Error, StoreError) as exc:
             self._connection.close()
             if isinstance(exc, sqlite3.Error):
-                raise translated(exc) from exc
+                raise not_opened(str(path), exc) from exc
             raise
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="pack")
@@ -151,12 +161,12 @@ class Journal:
 
         The writer thread stays free for readings while they are packed.
         """
-        loop, outbox, count = asyncio.get_running_loop(), self.outbox, 0
+        outbox, count = self.outbox, 0
         for number in await self.run(outbox.holding, stream, from_ns, to_ns):
             after = 0
             while (plan := await self.run(outbox.plan_again, number, after)) is not None:
                 work = partial(pack, plan, only=(stream, from_ns, to_ns))
-                packed = await loop.run_in_executor(self._packer, self._guarded, work, ())
+                packed = await self._beside(work)
                 count += await self.run(outbox.keep_again, packed)
                 after = packed.reached
         return count
@@ -183,20 +193,19 @@ class Journal:
 
     async def gaps(self) -> list[tuple[str, str, int, int]]:
         """Return (stream, reason, count, last_ns) of recorded gaps, and of what the cloud would not take."""
-        sql = (
-            "SELECT stream, reason, sum(count), max(to_ns) FROM gap GROUP BY 1, 2 UNION ALL "
-            "SELECT content, 'not taken by the cloud: ' || receipt, sum(count), max(receipt_ns) FROM batch "
-            "WHERE receipt NOT IN ('stored', 'duplicate', 'split') GROUP BY 1, 2 ORDER BY 4 DESC LIMIT 100"
-        )
-        return await self.run(lambda: self._connection.execute(sql).fetchall())
+        return await self.run(gap_totals, self._connection)
 
     async def settle_gaps(self) -> None:
         """Make gap records of what was left out while room was short."""
         await self.run(settle_gaps, self._connection)
 
     async def gaps_after(self, position: int) -> tuple[list[Gap], int]:
-        """Return the gaps recorded after row `position`, and the last row's number."""
+        """Return gaps recorded after row `position`, some thousands at most, and the last row's number."""
         return await self.run(gaps_after, self._connection, position)
+
+    async def untold_gaps(self) -> tuple[list[Gap], int]:
+        """Return gaps that stand in no summary yet, some thousands at most, and what `add_summary` notes of them."""
+        return await self.run(lambda: gaps_after(self._connection, gaps_told(self._connection)))
 
     async def newest_ns(self) -> int:
         """Return when the newest chunk was stored by the wall clock, 0 before the first."""
@@ -220,7 +229,7 @@ class Journal:
     async def keep(self, *, keep_ns: int, pressed: bool, has_cloud: bool) -> Kept:
         """Remove files that are complete in the cloud and older than `keep_ns`, or the oldest of them when `pressed`.
 
-        Without a cloud only age counts, and a gap says what went.
+        Without a cloud only age counts, and a gap says what went. A session that has paused too long is ended.
         """
         return await self.run(lambda: self._keep(keep_ns=keep_ns, pressed=pressed, has_cloud=has_cloud))
 
@@ -235,17 +244,19 @@ class Journal:
         try:
             return work(*args)
         except sqlite3.Error as exc:
+            raise translated(exc) from exc
+        finally:  # also after a failure of ours: what others write would go down with a transaction left open
             for connection in (self._connection, self._tail.connection):
                 if connection is not None and connection.in_transaction:
                     connection.execute("ROLLBACK")
-            raise translated(exc) from exc
 
     def _append(self, blocks: Sequence[Readings]) -> None:
         started_ns = self._clock.mono_ns()
         before = self._tail.segment
         self._tail.append(blocks)
         if self._tail.segment is not before:
-            self._set_limits()
+            with contextlib.suppress(sqlite3.Error, StoreError, OSError):  # the readings are stored in any case
+                self._set_limits()
         self._counted(started_ns, sum(map(len, blocks)))
 
     def _note(self, rejected: Sequence[Rejected], gaps: Sequence[Gap]) -> None:
@@ -320,6 +331,7 @@ class Journal:
         )
         self._connection.execute("PRAGMA incremental_vacuum(2000)").fetchall()
         self._set_limits()
+        self._tail.end_session()  # last: it takes room
         return kept
 
     def _set_limits(self) -> None:

@@ -27,8 +27,8 @@ def hidden_commits(connection: sqlite3.Connection, path: Path) -> int:
     log = path.with_name(f"{path.name}-wal")
     if not log.is_file():
         return 0
+    content = log.read_bytes()  # first: another process may add to it
     found = max(0, int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]))
-    content = log.read_bytes()
     if len(content) < _HEADER_BYTES + _FRAME_BYTES:
         return 0
     page_bytes = int(connection.execute("PRAGMA page_size").fetchone()[0])

@@ -13,6 +13,8 @@ _QUARANTINE_BODY_BYTES = 4096
 # By sensor and reason: enough to find out what is wrong, and a neighbour's tags cannot fill the disk.
 _QUARANTINE_KEPT = 1000
 _QUARANTINE_SHOWN = 100
+# Gaps told in one summary: it must stay small enough to be taken.
+_GAPS_TOLD = 2000
 
 
 def keep_rejected(book: sqlite3.Connection, rejected: Sequence[Rejected]) -> None:
@@ -44,7 +46,7 @@ def quarantined(book: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
 
 
 def keep_gaps(book: sqlite3.Connection, gaps: Sequence[Gap]) -> None:
-    """Store gaps; they are uploaded with the next summary. Those of thinning are summed up until `settle_gaps`."""
+    """Store gaps; they are uploaded with a summary. Those of thinning are summed up until `settle_gaps`."""
     rows = [(g.sensor, g.stream, g.from_ns, g.to_ns, g.count, g.reason) for g in gaps]
     summed = [row for row in rows if row[0] is not None and row[5].startswith(THINNED)]
     book.executemany(
@@ -70,10 +72,35 @@ def settle_gaps(book: sqlite3.Connection) -> None:
     book.execute("COMMIT")
 
 
+def gap_totals(book: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
+    """Return (stream, reason, count, last_ns) of gaps, and of what the cloud would not take; the newest hundred."""
+    sql = (
+        "SELECT stream, reason, sum(count), max(to_ns) FROM "
+        "(SELECT stream, reason, count, to_ns FROM gap UNION ALL SELECT stream, reason, count, to_ns FROM gap_open) "
+        "GROUP BY 1, 2 UNION ALL "
+        "SELECT content, 'not taken by the cloud: ' || receipt, sum(count), max(receipt_ns) FROM batch "
+        "WHERE receipt NOT IN ('stored', 'duplicate', 'split') GROUP BY 1, 2 ORDER BY 4 DESC LIMIT 100"
+    )
+    return book.execute(sql).fetchall()
+
+
+def gaps_told(book: sqlite3.Connection) -> int:
+    """Return the number of the last gap that stands in a summary."""
+    row = book.execute("SELECT value FROM meta WHERE key = 'gaps_told'").fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def tell_gaps(book: sqlite3.Connection, position: int) -> None:
+    """Note the last gap that stands in a summary; call it in the transaction that adds the summary."""
+    sql = "INSERT INTO meta VALUES ('gaps_told', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    book.execute(sql, (str(position),))
+
+
 def gaps_after(book: sqlite3.Connection, position: int) -> tuple[list[Gap], int]:
-    """Return the gaps after row `position`, and the last row's number."""
+    """Return gaps after row `position`, as many as one summary may tell, and the last one's number."""
     rows = book.execute(
-        "SELECT id, sensor, stream, from_ns, to_ns, count, reason FROM gap WHERE id > ? ORDER BY id", (position,)
+        "SELECT id, sensor, stream, from_ns, to_ns, count, reason FROM gap WHERE id > ? ORDER BY id LIMIT ?",
+        (position, _GAPS_TOLD),
     ).fetchall()
     gaps = [
         Gap(

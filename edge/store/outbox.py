@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from edge.store.backlog import Backlog, read_backlog, unfilled_live
+from edge.store.notes import tell_gaps
 from edge.store.packing import Packed, Plan, pack
 from edge.store.segments import Segments
 from edge.store.steps import read_steps
@@ -116,9 +117,18 @@ class Outbox:
         book.execute("COMMIT")
         return packed.chunks
 
-    def add_summary(self, summary: SessionSummary) -> None:
-        """Add a summary batch; it is sent before any raw one."""
+    def add_summary(self, summary: SessionSummary, gaps_told: int | None = None) -> None:
+        """Add a summary batch, and note up to which gap all were told; it is sent before any raw one."""
+        self._book.execute("BEGIN IMMEDIATE")
         self._insert(Lane.SUMMARY, "summary", msgspec.json.encode(summary), len(summary.metrics), segment=None)
+        if gaps_told is not None:
+            tell_gaps(self._book, gaps_told)
+        self._book.execute("COMMIT")
+
+    def summaries_waiting(self) -> int:
+        """Return how many summaries have no receipt."""
+        sql = "SELECT count(*) FROM batch WHERE receipt IS NULL AND lane = 'summary'"
+        return int(self._book.execute(sql).fetchone()[0])
 
     def next_pending(self, gateway: str, *, fresh_ns: int | None = None, skip: int = 0) -> Pending | None:
         """Return the next batch to send: summaries first, then the live file's since `fresh_ns`, then the others.
@@ -252,6 +262,10 @@ class Outbox:
         """Return the highest number given in this epoch, -1 before the first."""
         sql = "SELECT coalesce(max(seq), -1) FROM batch WHERE epoch = ?"
         return int(self._book.execute(sql, (self.epoch,)).fetchone()[0])
+
+    def has_room(self) -> bool:
+        """Return whether less waits in raw batches than should."""
+        return self._waiting_bytes() < self._window_bytes
 
     def has_backlog(self) -> bool:
         """Return whether files that are ended hold readings that stand in no batch yet."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from edge.store.segments import Segment, Segments
 from edge.store.tail import Tail
+from shared.clock import NS_PER_S
 from shared.log import get_logger
 
 _log = get_logger("store")
@@ -17,6 +18,8 @@ _UNSENT = (
     "SELECT count(*) FROM batch WHERE segment = ? "
     "AND (receipt IS NULL OR receipt NOT IN ('stored', 'duplicate', 'split', 'damaged'))"
 )
+# An import takes seconds to minutes; what is not ended after a day was killed, and counts as never begun.
+_IMPORT_NS = 86_400 * NS_PER_S
 _OPEN = "SELECT count(*) FROM tally WHERE segment = ? AND agreed_ns IS NULL"
 
 
@@ -48,6 +51,10 @@ def retire(
     removed = freed = 0
     sizes = segments.sizes()
     for segment in segments.kept():
+        if segment.source == "file" and segment.sealed_ns is None and now_ns - segment.begun_ns > _IMPORT_NS:
+            segments.remove(segment, now_ns)
+            _log.warning("an import that was broken off is removed", file=segment.file)
+            continue
         old = now_ns - segment.ended_ns > keep_ns
         if segment.sealed_ns is None or not (old or (pressed and not removed)):
             continue
@@ -92,7 +99,7 @@ def sessions(book: sqlite3.Connection, segments: Segments, tail: Tail) -> list[S
                 readings=sum(part.readings for part in parts if part.sealed_ns) + (tail.readings if open_ else 0),
                 size_bytes=sum(sizes.get(part.number, 0) for part in kept),
                 unsent_batches=sum(book.execute(_UNSENT, (part.number,)).fetchone()[0] for part in kept),
-                complete=all(is_complete(book, part) for part in kept),
+                complete=all(is_complete(book, part) for part in parts),
                 removed=not kept,
             )
         )

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from edge.store.database import Connect, connect, file_bytes, keep_folder, open_segment
 from shared.errors import StoreError
+from shared.log import get_logger
 
+_log = get_logger("store")
 FOLDER = "journal"
 ID_BITS = 32
 # A file whose last chunk is not known is looked through as far as this: a day of commits, twenty a second.
@@ -77,6 +79,8 @@ class Segments:
         """
         self._book.execute("BEGIN IMMEDIATE")
         number = int(self._book.execute("SELECT coalesce(max(number), 0) + 1 FROM segment").fetchone()[0])
+        while not self._is_free(number):  # a book that was restored or lost does not know what came after it
+            number += 1
         file = f"{FOLDER}/{number:06d}.sqlite"
         path = self._folder / file
         new_folder = not path.parent.is_dir()
@@ -93,6 +97,25 @@ class Segments:
             connection.close()
             raise
         return self.get(number), connection
+
+    def _is_free(self, number: int) -> bool:
+        """Return whether no file stands under a number, or only an empty one that a power cut left."""
+        path = self._folder / FOLDER / f"{number:06d}.sqlite"
+        if not path.exists():
+            return True
+        try:
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            with contextlib.closing(connection):
+                tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+                used = any(
+                    connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()  # noqa: S608  fixed words
+                    for table in tables & {"chunk", "tail"}
+                )
+        except sqlite3.Error:
+            used = True
+        if used:
+            _log.error("a file of the journal is not in the book and stays as it is", file=f"{FOLDER}/{path.name}")
+        return not used
 
     def open(self, segment: Segment, *, max_bytes: int) -> sqlite3.Connection:
         """Open a file to write.
@@ -128,12 +151,15 @@ class Segments:
             (now_ns, last, readings, ended_ns, file_bytes(connection), segment.number),
         )
 
-    def give_up(self, segment: Segment, now_ns: int, *, last: int | None = None, readings: int = 0) -> None:
+    def give_up(
+        self, segment: Segment, now_ns: int, *, last: int | None = None, readings: int = 0, ended_ns: int = 0
+    ) -> None:
         """Note that nothing is added to a file any more that is damaged or missing; what can be read of it is sent."""
         newest = segment.last if last is None else last
         self._book.execute(
-            "UPDATE segment SET sealed_ns = ?, last = max(?, filled), readings = ? WHERE number = ?",
-            (now_ns, newest or segment.first_id + _FURTHEST, readings, segment.number),
+            "UPDATE segment SET sealed_ns = ?, last = max(?, filled), readings = max(?, readings), "
+            "ended_ns = max(?, ended_ns) WHERE number = ?",
+            (now_ns, newest or segment.first_id + _FURTHEST, readings, ended_ns, segment.number),
         )
 
     def remove(self, segment: Segment, now_ns: int) -> None:
@@ -143,16 +169,13 @@ class Segments:
         if not segment.file:
             self._book.execute("DELETE FROM chunk")
         self._book.execute("COMMIT")
-        if not segment.file:  # a book of an older version gives no room back by itself until it was written anew
-            self._book.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            self._book.execute("VACUUM")
-        self._unlink(segment)
+        self._clear(segment)
 
     def tidy(self) -> None:
-        """Unlink what was struck off but is still there, after a power cut in between."""
+        """Clear away what was struck off but is still there, after a power cut in between."""
         for segment in self.all():
             if segment.removed_ns is not None:
-                self._unlink(segment)
+                self._clear(segment)
 
     def sizes(self, *, logs: bool = True) -> dict[int, int]:
         """Return the bytes of each file that is there, with its log; what is in the book counts there."""
@@ -160,9 +183,20 @@ class Segments:
             segment.number: _bytes_on_disk(self.path(segment), logs=logs) for segment in self.kept() if segment.file
         }
 
-    def _unlink(self, segment: Segment) -> None:
-        if not segment.file:
+    def _clear(self, segment: Segment) -> None:
+        if segment.file:
+            self._unlink(segment)
             return
+        # A book of an older version gives no room back by itself until it was written anew.
+        if self._book.execute("PRAGMA auto_vacuum").fetchone()[0]:
+            return
+        try:
+            self._book.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            self._book.execute("VACUUM")
+        except sqlite3.Error as exc:
+            _log.warning("the book is not smaller yet; the next start tries again", problem=str(exc))
+
+    def _unlink(self, segment: Segment) -> None:
         path = self.path(segment)
         there = [name for suffix in _LOGS if (name := path.with_name(path.name + suffix)).exists()]
         for name in there:

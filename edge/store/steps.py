@@ -3,10 +3,14 @@
 import sqlite3
 from collections import defaultdict
 
+from edge.store.chunks import is_damage
 from edge.store.restamp import ClockStep, Steps
 from edge.store.segments import Segment, Segments
 from edge.store.tail import Tail
+from shared.errors import StoreError
+from shared.log import get_logger
 
+_log = get_logger("store")
 # A chunk stored between the last two looks at the clock: its own time says on which side of the step it stands.
 _BEFORE = (
     "boot = :boot AND (mono_ns < :since OR (mono_ns < :mono "
@@ -35,13 +39,7 @@ def record_step(book: sqlite3.Connection, segments: Segments, tail: Tail, step: 
         "shift": step.shift_ns, "new": step.offset_ns, "old": step.offset_ns - step.shift_ns,
     }  # fmt: skip
     touched = [segment for segment in segments.kept() if segment.source == "live"]
-    gone: list[tuple[int, int, int]] = []
-    for segment in touched:
-        connection = tail.connection if _is_live(segment, tail) else segments.read(segment)
-        if connection is not None:
-            gone.append(_gone(connection, segment, values))
-            if connection is not tail.connection:
-                connection.close()
+    gone = [_gone_of(segments, tail, segment, values) for segment in touched]
     book.execute("BEGIN IMMEDIATE")
     book.execute(
         "INSERT INTO clock_step (boot, since_ns, mono_ns, shift_ns, offset_ns) VALUES (?, ?, ?, ?, ?)",
@@ -56,12 +54,31 @@ def record_step(book: sqlite3.Connection, segments: Segments, tail: Tail, step: 
         )
     book.execute("COMMIT")
     for segment in touched:
-        _move(book, segments, tail, segment, values)
+        try:
+            _move(book, segments, tail, segment, values)
+        except (sqlite3.Error, StoreError) as exc:  # the step stands: what is read is right, the file's times are not
+            _log.error("the times of a file are not set right", file=segment.file, problem=str(exc))
     return count
 
 
 def _is_live(segment: Segment, tail: Tail) -> bool:
     return tail.segment is not None and segment.number == tail.segment.number
+
+
+def _gone_of(segments: Segments, tail: Tail, segment: Segment, values: dict[str, object]) -> tuple[int, int, int]:
+    """Return how many readings of a file went out with the old time, from when to when; none of a damaged one."""
+    connection = tail.connection if _is_live(segment, tail) else segments.read(segment)
+    if connection is None:
+        return 0, 0, 0
+    try:
+        return _gone(connection, segment, values)
+    except sqlite3.DatabaseError as exc:
+        if not is_damage(exc):
+            raise
+        return 0, 0, 0
+    finally:
+        if connection is not tail.connection:
+            connection.close()
 
 
 def _gone(connection: sqlite3.Connection, segment: Segment, values: dict[str, object]) -> tuple[int, int, int]:
@@ -80,6 +97,8 @@ def _move(
     if _is_live(segment, tail):
         connection = tail.connection
     elif segment.file:
+        if not segments.path(segment).is_file():
+            return
         connection = segments.open(segment, max_bytes=2**40)
     else:
         connection = book

@@ -1,6 +1,6 @@
 """The file of the journal that readings are added to now, and its last seconds.
 
-Each commit is one small row of the table `tail`, cheap to make. Every five seconds the rows become one compressed chunk,
+Each commit is one small row of the table `tail`, cheap to make. Every five seconds the rows become one compressed chunk
 made of what is still in memory, in one transaction: a power cut leaves either the rows or the chunk. Runs on the
 journal's writer thread.
 """
@@ -61,30 +61,44 @@ class Tail:
         Raises: StoreError; sqlite3.Error. Then nothing was added.
         """
         now_ns = self._clock.utc_ns()
-        paused = self._clock.mono_ns() - self._newest_mono_ns > SESSION_GAP_NS
-        if self.segment is not None and (paused or self._is_large()):
-            self.seal(goes_on=not paused)
-        elif paused:
-            self._session_ns = None
+        self.end_session()
+        if self._is_large():
+            self.seal(goes_on=True)
         body = encode_tail(blocks)
         try:
             self._add(body, sum(map(len, blocks)), now_ns)
         except sqlite3.DatabaseError as exc:
             if not is_damage(exc):
                 raise
-            _log.error("a file of the journal is damaged: a new one is begun", file=self._name(), problem=str(exc))
-            self._abandon()
+            self._abandon(exc)
             self._add(body, sum(map(len, blocks)), now_ns)
         self._held += blocks
         self._held_readings += sum(map(len, blocks))
         if self._held_readings >= _MERGE_READINGS or self._clock.mono_ns() - self._held_since_ns >= _MERGE_NS:
             self._try_to_merge()
 
+    def end_session(self) -> None:
+        """End the file after a pause that ends a session: its last readings need not wait for the next one's first.
+
+        Raises: sqlite3.Error.
+        """
+        if self._clock.mono_ns() - self._newest_mono_ns > SESSION_GAP_NS:
+            self.seal(goes_on=False)
+            self._session_ns = None
+
     def merge(self) -> None:
-        """Make one chunk of the last commits.
+        """Make one chunk of the last commits; a file whose pages are damaged is left as it is, and ended.
 
         Raises: sqlite3.Error; then the commits stand as they stood.
         """
+        try:
+            self._merge()
+        except sqlite3.DatabaseError as exc:
+            if not is_damage(exc):
+                raise
+            self._abandon(exc)
+
+    def _merge(self) -> None:
         if self.connection is None or not (self._first_held or self._on_disk):
             return
         if self._on_disk:
@@ -103,9 +117,15 @@ class Tail:
         """
         if self.segment is None or self.connection is None:
             return
-        self.merge()
-        self._segments.seal(self.segment, self.connection, self._clock.utc_ns())
-        self._leave(goes_on=goes_on)
+        try:
+            self._merge()
+            self._segments.seal(self.segment, self.connection, self._clock.utc_ns())
+        except sqlite3.DatabaseError as exc:
+            if not is_damage(exc):
+                raise
+            self._abandon(exc, goes_on=goes_on)
+        else:
+            self._leave(goes_on=goes_on)
 
     def moved(self) -> None:
         """Read again when the newest chunk was stored: the clock was set, and the times with it."""
@@ -171,8 +191,12 @@ class Tail:
         self._on_disk = connection.execute("SELECT 1 FROM tail LIMIT 1").fetchone() is not None
         self._try_to_merge()
         goes_on = newest and self._clock.utc_ns() - self.newest_ns <= SESSION_GAP_NS
-        if not goes_on or self._is_large():
+        if self.segment is None or (goes_on and not self._is_large()):
+            return
+        try:
             self.seal(goes_on=goes_on)
+        except (sqlite3.Error, StoreError) as exc:  # a full disk: its commits are sent as they stand
+            self._abandon(exc, goes_on=goes_on)
 
     def _is_large(self) -> bool:
         return self.connection is not None and file_bytes(self.connection) >= self._segment_bytes
@@ -222,14 +246,17 @@ class Tail:
         connection.execute("DELETE FROM tail WHERE id <= ?", (above,))
         connection.execute("COMMIT")
 
-    def _abandon(self) -> None:
-        """Leave a damaged file as it is: what can be read of it is sent."""
+    def _abandon(self, exc: Exception, *, goes_on: bool = True) -> None:
+        """Leave a file as it is that cannot be written: what can be read of it is sent."""
         if self.segment is None:
             return
+        _log.error("a file of the journal cannot be gone on with", file=self.segment.file, problem=str(exc))
         if self.connection is not None and self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
-        self._segments.give_up(self.segment, self._clock.utc_ns(), last=self.last, readings=self.readings)
-        self._leave(goes_on=True)
+        self._segments.give_up(
+            self.segment, self._clock.utc_ns(), last=self.last, readings=self.readings, ended_ns=self.newest_ns
+        )
+        self._leave(goes_on=goes_on)
 
     def _leave(self, *, goes_on: bool) -> None:
         self._session_ns = self.segment.session_ns if goes_on and self.segment is not None else None
@@ -242,6 +269,3 @@ class Tail:
         self._held = []
         self._held_readings = self._first_held = self._held_since_ns = 0
         self._on_disk = False
-
-    def _name(self) -> str:
-        return self.segment.file if self.segment is not None else ""

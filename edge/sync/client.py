@@ -32,9 +32,18 @@ _SEND_BUFFER_BYTES = 128 * 1024
 _COMPARE_TIMEOUT_S = 120.0
 _STATUS_WITH_RECEIPT = (200, 201, 409, 422)
 _OK, _TOO_LARGE = 200, 413
+_TOKEN_REFUSED = (401, 403)
 # However long a server asks to stay away: a wrong answer must not silence the gateway for a day.
 _LONGEST_WAIT_S = 600.0
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
+# httpx's errors that often come without a word.
+_WORDLESS = {
+    "ConnectTimeout": "no connection in time",
+    "ReadTimeout": "no answer in time",
+    "WriteTimeout": "nothing could be sent for too long",
+    "ReadError": "the connection broke off before the answer",
+    "WriteError": "the connection broke off while sending",
+}
 
 
 class CloudClient:
@@ -100,6 +109,8 @@ class CloudClient:
         """
         request = self._http.build_request("GET", f"/v1/gateways/{self._gateway}/epochs/{epoch}")
         response = await self._send(request)
+        if response.status_code != _OK:
+            raise _refused(response)
         try:
             return msgspec.json.decode(response.content, type=EpochState)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -119,7 +130,7 @@ class CloudClient:
         )
         response = await self._send(request)
         if response.status_code != _OK:
-            raise BatchRefused(response.status_code, response.reason_phrase)
+            raise _refused(response)
         try:
             return msgspec.json.decode(response.content, type=Reconciled)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -131,7 +142,8 @@ class CloudClient:
         try:
             response = await self._http.send(request)
         except httpx.HTTPError as exc:
-            raise LinkDown(str(exc) or type(exc).__name__, under_way=body is not None and body.begun) from exc
+            said = str(exc) or _WORDLESS.get(type(exc).__name__, type(exc).__name__)
+            raise LinkDown(said, under_way=body is not None and body.begun) from exc
         self.server_ns = _date_ns(response)
         if response.status_code in _BUSY:
             raise ServerBusy(response.status_code, _retry_after_s(response))
@@ -152,11 +164,16 @@ class _Pieces:
             self.begun = True
 
 
+def _refused(response: "httpx.Response") -> BatchRefused:
+    status = response.status_code
+    return BatchRefused(status, "the token is not accepted" if status in _TOKEN_REFUSED else response.reason_phrase)
+
+
 def _receipt(response: "httpx.Response") -> Receipt:
     if response.status_code == _TOO_LARGE:
         raise BatchTooLarge(response.reason_phrase)
     if response.status_code not in _STATUS_WITH_RECEIPT:
-        raise BatchRefused(response.status_code, response.reason_phrase)
+        raise _refused(response)
     try:
         return msgspec.json.decode(response.content, type=Receipt)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:

@@ -5,9 +5,9 @@ here once a day, both sides compare their tallies; a stream-hour that differs is
 the most. What differs even then is told to people.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from edge.counters import ReconcileCounts
 from edge.links import Link, LinkStatus
 from edge.pipeline.clock_watch import ClockWatch
 from edge.settings import SyncSettings
@@ -25,15 +25,6 @@ _LOOK_S = 60.0
 _ROUNDS = 2
 Key = tuple[str, int]
 """A stream and an hour."""
-
-
-@dataclass(slots=True)
-class ReconcileCounts:
-    """What this run has compared: stream-hours that agreed, readings sent again, stream-hours given up."""
-
-    agreed: int = 0
-    resent: int = 0
-    given_up: int = 0
 
 
 class Reconciler:
@@ -135,6 +126,8 @@ class Reconciler:
     async def _send_again(self, ours: StreamHour, theirs: StreamHour) -> None:
         key = (ours.stream, ours.hour)
         await self._journal.run(self._journal.tallies.disagree, [ours])
+        if not await self._journal.run(self._journal.outbox.has_room):
+            return  # with a later look: a cloud that lost everything must not fill this store with batches
         self._rounds[key] = self._rounds.get(key, 0) + 1
         resent = 0
         if self._rounds[key] <= _ROUNDS:

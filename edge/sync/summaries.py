@@ -1,13 +1,21 @@
-"""Puts what was shown into the outbox's first lane: metrics, alerts and gaps, small and soon."""
+"""Puts what was shown into the outbox's first lane: metrics, alerts and gaps, small and soon.
+
+Metrics tell of the whole session so far: while earlier summaries wait for the cloud they are added seldom, or a day
+without it would leave more summaries than readings. Alerts and gaps are told once each and never left out.
+"""
 
 from edge.pipeline.live import Live
 from edge.pipeline.roster import Wearers
 from edge.settings import GatewaySettings
 from edge.store.journal import Journal
 from shared.batch import AlertSummary, GapSummary, SessionSummary, summary_of
-from shared.clock import Clock
+from shared.clock import NS_PER_S, Clock
 from shared.errors import StoreFull
 from shared.roster import profile_of
+
+# So many wait when the cloud has been away for a minute, and then metrics are added so seldom.
+_MANY_WAITING = 6
+_SELDOM_NS = 300 * NS_PER_S
 
 
 class Summaries:
@@ -20,8 +28,9 @@ class Summaries:
         self._journal = journal
         self._clock = clock
         self._sent_alerts: dict[str, int | None] = {}
-        self._gap_position = 0
         self._sent_metrics: list[tuple[str, str, list[float | None]]] = []
+        self._metrics_ns: int | None = None
+        """When metrics were added last."""
         self._profiles = [
             summary_of(profile_of(athlete, wearers.roster), athlete.team) for athlete in wearers.roster.athletes
         ]
@@ -35,11 +44,12 @@ class Summaries:
     async def add(self) -> None:
         """Add one summary of now."""
         now_ns = self._clock.utc_ns()
-        gaps, position = await self._journal.gaps_after(self._gap_position)
+        gaps, position = await self._journal.untold_gaps()
         alerts = [a for a in self._live.alerts.values() if self._sent_alerts.get(a.alert, -1) != a.ended_ns]
-        metrics = self._live.summaries(now_ns)
+        metrics = await self._live.summaries(now_ns) if await self._is_metrics_turn() else []
         shown = [(m.athlete, m.metric, m.values) for m in metrics]
-        if shown == self._sent_metrics and not alerts and not gaps:
+        has_news = bool(metrics) and shown != self._sent_metrics
+        if not has_news and not alerts and not gaps:
             return
         summary = SessionSummary(
             gateway=self._gateway,
@@ -66,9 +76,18 @@ class Summaries:
             ],
         )
         try:
-            await self._journal.run(self._journal.outbox.add_summary, summary)
+            await self._journal.run(self._journal.outbox.add_summary, summary, position)
         except StoreFull:
             return  # the same is told in the next one
-        self._sent_metrics = shown
-        self._gap_position = position
+        if metrics:
+            self._sent_metrics, self._metrics_ns = shown, self._clock.mono_ns()
         self._sent_alerts.update({a.alert: a.ended_ns for a in alerts})
+        self._sent_alerts = {
+            alert: self._sent_alerts[alert] for alert in self._live.alerts if alert in self._sent_alerts
+        }
+
+    async def _is_metrics_turn(self) -> bool:
+        """Return whether metrics are due: with every summary, seldom while many wait for the cloud."""
+        if self._metrics_ns is None or self._clock.mono_ns() - self._metrics_ns >= _SELDOM_NS:
+            return True
+        return await self._journal.run(self._journal.outbox.summaries_waiting) < _MANY_WAITING

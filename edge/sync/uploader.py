@@ -20,7 +20,7 @@ from edge.sync.counting import put_counted
 from edge.sync.pace import ByteBudget, Pauses, Turns
 from shared.batch import WRONG_DIGEST, Lane, Receipt, sha256_hex
 from shared.clock import NS_PER_S, Clock
-from shared.errors import BatchRefused, BatchTooLarge, LinkDown, ServerBusy, StoreFull
+from shared.errors import BatchRefused, BatchTooLarge, LinkDown, ServerBusy, StoreError, StoreFull
 from shared.log import get_logger
 from shared.retry import Backoff
 
@@ -136,6 +136,10 @@ class Uploader:
                     continue
                 if not await self._send_next(client, leads=leads):
                     await self._clock.sleep(_IDLE_S)
+            except StoreError as exc:  # the cloud has it, and there is no room to note that: it is sent again
+                self._greeted.clear()
+                self._link.failed(f"receipts cannot be stored: {exc}")
+                self._pauses.failed(begun_ns)
             except (LinkDown, ServerBusy, BatchRefused) as exc:
                 self._greeted.clear()
                 self._link.failed(str(exc))

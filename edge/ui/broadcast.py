@@ -58,9 +58,13 @@ class Broadcast:
         async with self._in_order:
             try:
                 await self._journal.end_open_alerts(self._clock.utc_ns())
+            except StoreError as exc:  # a full disk
+                self._failures.failed(str(exc))
+            try:
                 await self._go_on()
-            except StoreError as exc:  # a full disk, a damaged file: what comes now is shown all the same
+            except StoreError as exc:  # a damaged file: what comes now is shown all the same
                 _log.error("the session so far is not shown", problem=str(exc))
+            finally:
                 self._live.restored()
 
     async def on_clock_set(self, step: ClockStep) -> None:
@@ -119,15 +123,18 @@ class Broadcast:
             await self._store(changes)
 
     async def each_frame(self) -> None:
-        """The map, ten times a second, until cancelled."""
-        period_ns = round(_FRAME_S * NS_PER_S)
+        """The map, ten times a second, until cancelled.
+
+        Without a tablet once a second: a model that is being tried is judged by its answers all the same.
+        """
         due_ns = self._clock.mono_ns()
         while True:
             dots = await self._live.look_ahead()
             if dots:
                 self._hub.dots(dots)
             # A late frame is not made up for: the next one is newer.
-            due_ns = max(due_ns + period_ns, self._clock.mono_ns())
+            period_s = _FRAME_S if self._hub.clients else _SECOND_S
+            due_ns = max(due_ns + round(period_s * NS_PER_S), self._clock.mono_ns())
             await self._clock.sleep((due_ns - self._clock.mono_ns()) / NS_PER_S)
 
     def _is_over(self) -> bool:

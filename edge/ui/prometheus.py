@@ -113,6 +113,11 @@ class _Gathered(Collector):
         yield _Family("sideline_uploaded_batches_total", {(): health.store.uploaded_batches})
         yield _Family("sideline_upload_answers_total", {(answer,): count for answer, count in uploads.answers.items()})
         yield _Family("sideline_upload_bytes_total", {(): uploads.sent_bytes})
+        reconciled = self._measures.reconciled
+        compared: Values = {("agreed",): reconciled.agreed, ("given up",): reconciled.given_up}
+        yield _Family("sideline_epoch_renewals_total", {(): self._measures.epoch_renewals})
+        yield _Family("sideline_reconciled_hours_total", compared)
+        yield _Family("sideline_resent_readings_total", {(): reconciled.resent})
 
     def _models(self) -> Iterator[_Family]:
         models, failures = self._health.models, self._measures.inference_failures

@@ -61,6 +61,11 @@ _ALL = (
     ),
     Described("sideline_upload_bytes_total", "counter", "bytes", "Bytes of bodies sent, attempts included"),
     Described("sideline_upload_seconds", "histogram", "seconds", "Time until an upload was answered"),
+    Described("sideline_epoch_renewals_total", "counter", "epochs", "Times another copy of this database had uploaded"),
+    Described(
+        "sideline_reconciled_hours_total", "counter", "hours", "Stream-hours compared with the cloud", ("result",)
+    ),
+    Described("sideline_resent_readings_total", "counter", "readings", "Readings sent again: the cloud lacked them"),
     Described("sideline_model_active", "gauge", "bool", "1 while the slot's model answers", ("model",)),
     Described("sideline_inferences_total", "counter", "runs", "Answers of models", ("model",)),
     Described("sideline_inference_failures_total", "counter", "runs", "Runs that failed or were no number", ("model",)),

@@ -61,7 +61,9 @@ def create_app(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
                 await task
-        with contextlib.suppress(RuntimeError):  # closed by the tablet already
+        with contextlib.suppress(
+            RuntimeError, WebSocketDisconnect
+        ):  # closed by the tablet, or it is gone without a word
             await socket.close()
 
     @app.get("/api/health")

@@ -26,6 +26,7 @@ class WebServer:
             app,
             host=host,
             port=port,
+            log_config=None,  # its errors are lines of our log
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=_STOP_S,

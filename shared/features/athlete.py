@@ -94,7 +94,7 @@ def update(state: EffortState, window: Window) -> EffortState:
     times, xy_m = block.time_ns[usable], xy_m[usable]
     if state.last_ns is not None:
         times = np.concatenate(([state.last_ns], times))
-        xy_m = np.vstack((state.last_xy_m, xy_m))
+        xy_m = np.concatenate(([state.last_xy_m], xy_m))
     durations, metres, accepted = steps(times, xy_m, longest_s=_LONGEST_STEP_S)
     moved_s, moved_m = float(durations[accepted].sum()), float(metres[accepted].sum())
     speed = moved_m / moved_s if moved_s > 0 else 0.0

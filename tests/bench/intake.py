@@ -9,6 +9,7 @@ them. Stages: `intake` (decode, time, validate, wearer), `live` (windows, metric
 """
 
 import argparse
+import asyncio
 import hashlib
 import itertools
 import json
@@ -102,7 +103,7 @@ def run(batches: Sequence[Sequence[Frame]], digest: "hashlib._Hash | None" = Non
                 live.refresh()
         last_ns = now_ns
     if digest is not None:
-        digest.update(msgspec.json.encode(live.summaries(clock.utc_ns())))
+        digest.update(msgspec.json.encode(asyncio.run(live.summaries(clock.utc_ns()))))
         for sensor, counts in sorted(intake.counts.items()):
             digest.update(
                 f"{sensor} {counts.frames} {counts.implausible} {counts.duplicates} {counts.last_ns}".encode()

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import psutil
 from websockets.asyncio.client import connect
@@ -210,7 +211,10 @@ async def soak(minutes: float, folder: Path, kept: Path, *, all_models: bool) ->
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), EVERY_S)
             site.check()
-            record["samples"].append(await _sample(site, tablet, url, time.monotonic() - begun_s))
+            try:
+                record["samples"].append(await _sample(site, tablet, url, time.monotonic() - begun_s))
+            except httpx.TimeoutException:  # a machine too busy to answer in ten seconds ends no run of a day
+                record["unanswered"] = record.get("unanswered", 0) + 1
             record["result"] = _judge(record["samples"])
             _keep(record, kept)
         if not stop.is_set():

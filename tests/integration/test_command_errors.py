@@ -67,6 +67,24 @@ def test_check_settings_when_a_stream_is_none_then_it_says_so_before_the_gateway
     assert reason in text
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('[sync]\nurl = "cloud.example.org"\n', "sync.url: 'cloud.example.org' is no address"),
+        ('[mqtt]\nusername = "gw"\npassword_file = "nowhere"\n', "nowhere: No such file or directory"),
+        ('[[alerts]]\nrule = "x"\nvariable = "y"\non = 2\noff = 1\ndwell_s = 1\n', "variable 'y' is not one of"),
+    ],
+)
+def test_check_settings_when_what_they_name_is_wrong_then_it_says_so_before_the_gateway_runs(
+    text: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rule: what the gateway would refuse at its start, or never get through with, is refused here."""
+    settings = write_gateway_files(tmp_path, text)
+    code, answer = said(monkeypatch, capsys, "check-settings", "--settings", settings)
+    assert code == 2
+    assert reason in answer
+
+
 async def test_export_when_the_folder_is_a_file_then_it_says_so_and_leaves_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +144,16 @@ def test_run_when_a_folder_is_missing_then_it_says_which_and_starts_nothing(
     words = ("run", "--settings", settings, option, tmp_path / "nowhere" / "file")
     assert said(monkeypatch, capsys, *words) == (2, f"error: {option}: there is no folder {tmp_path / 'nowhere'}\n")
     assert not (tmp_path / "data").exists()
+
+
+def test_run_when_the_data_folder_is_a_file_then_it_says_so_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rule: a folder that cannot be written is said in one line, by whatever system error."""
+    settings = write_gateway_files(tmp_path)
+    (tmp_path / "data").write_text("")
+    code, text = said(monkeypatch, capsys, "run", "--settings", settings)
+    assert (code, text) == (2, f"error: data_dir: {tmp_path / 'data'} cannot be written: File exists\n")
 
 
 def test_replay_when_the_file_is_no_recording_then_it_says_so_and_ends(

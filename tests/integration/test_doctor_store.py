@@ -82,6 +82,38 @@ async def test_doctor_when_readings_are_stored_then_they_are_checked_and_nothing
     assert found["backlog"].found.startswith("1 batches")
 
 
+async def test_doctor_when_readings_stand_in_no_batch_then_they_are_said_to_wait_too(tmp_path: Path) -> None:
+    """Rule: a gateway that never reached a cloud, or whose clock is not set, makes no batches and has a backlog."""
+    given = subject(tmp_path)
+    journal = Journal.open(given.book, SystemClock(), max_bytes=2**28)
+    await journal.append([heart_rates([120, 121, 122])])
+    waiting = (await examined(check_store, given))["backlog"]
+    assert waiting.found.startswith("0 batches, ")
+    assert "in no batch yet: 1; the oldest waits for" in waiting.found
+    await journal.run(journal.outbox.fill)
+    while (batch := await journal.run(journal.outbox.next_pending, "g1")) is not None:
+        await journal.run(journal.outbox.record_receipt, batch.header.epoch, batch.header.seq, "stored")
+    assert (await examined(check_store, given))["backlog"].found == "nothing waits for the cloud"
+    journal.close()
+
+
+async def test_doctor_when_a_file_of_the_journal_is_gone_then_it_is_named(tmp_path: Path) -> None:
+    """Rule: what somebody removed by hand is missed, with its name."""
+    given = subject(tmp_path)
+    await stored(given)
+    (given.data / "journal" / "000001.sqlite").unlink()
+    found = await examined(check_store, given)
+    assert found["journal files"].state == "fail"
+    assert "journal/000001.sqlite" in found["journal files"].found
+
+
+async def test_doctor_when_a_folder_stands_for_the_database_then_it_fails(tmp_path: Path) -> None:
+    """Rule: what the gateway cannot start with is no store yet to be made."""
+    given = subject(tmp_path)
+    given.book.mkdir(parents=True)
+    assert (await examined(check_store, given))["store"].state == "fail"
+
+
 async def test_doctor_when_stored_bytes_are_damaged_then_it_counts_the_chunks(tmp_path: Path) -> None:
     """Rule: one changed bit in the newest file is found by its digest."""
     given = subject(tmp_path)

@@ -12,7 +12,7 @@ from shared.batch import EpochState, Receipt, Reconcile, Reconciled, StreamHour
 from shared.errors import BatchRefused
 from shared.readings import Readings
 from tests.factories import heart_rates, positions
-from tests.integration.cloud_server import gateway, running_cloud, serving
+from tests.integration.cloud_server import Gateway, gateway, running_cloud, serving
 from tests.tools import until
 
 
@@ -61,6 +61,43 @@ async def test_session_when_an_object_is_lost_in_the_cloud_then_its_readings_are
         assert await one.is_agreed()
         assert one.reconciler.counts.resent == len(block)
         assert sorted(number for *_, number in cloud.identities()) == block.sequence.tolist()
+
+
+async def is_complete(one: Gateway) -> bool:
+    (session,) = await one.journal.sessions()
+    return session.complete
+
+
+async def test_session_when_it_is_over_then_it_is_complete_for_as_long_as_the_cloud_has_all_of_it(
+    tmp_path: Path,
+) -> None:
+    """Rule: not while it may go on, not by receipts alone, and not while an object is missing there."""
+    block = walk()
+    async with running_cloud(tmp_path) as cloud, gateway(tmp_path / "a", cloud.url, cloud.token) as one:
+        await one.journal.append([block])
+        await one.all_sent()
+        await one.compare()
+        assert await one.is_agreed()
+        assert not await is_complete(one), "it may go on"
+        await one.journal.run(lambda: one.journal._tail.seal(goes_on=False))
+        assert await is_complete(one)
+        await one.journal.run(one.journal.tallies.disagree, await one.journal.run(one.journal.tallies.kept))
+        assert not await is_complete(one), "receipts are not enough"
+        await one.compare()
+        assert await is_complete(one)
+        (path,) = (cloud.layout.objects / "bronze").rglob("*.parquet")
+        path.unlink()
+    async with running_cloud(tmp_path) as cloud, gateway(tmp_path / "a", cloud.url, cloud.token) as one:
+        assert await is_complete(one), "as far as it was compared"
+        await one.reconciler.look(one.client)
+        assert not await is_complete(one)
+        await one.all_sent()
+        assert not await is_complete(one)
+        await one.compare()
+        assert await is_complete(one)
+        assert sorted(number for *_, number in cloud.identities()) == block.sequence.tolist()
+        kept = await one.journal.keep(keep_ns=-(10**18), pressed=False, has_cloud=True)
+        assert kept.removed == 1
 
 
 async def test_readings_when_they_were_sent_twice_then_the_cloud_agrees_all_the_same(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from edge.store.database import open_database, open_reader
 from edge.store.imports import CHUNK_READINGS, find_import, pack, store_import
 from edge.store.journal import Journal
 from edge.store.reader import JournalReader
+from edge.store.segments import Segments
 from shared.chunk_codec import digest, encode_chunk
 from shared.clock import NS_PER_S, ManualClock
 from shared.errors import StoreError, StoreFull
@@ -155,6 +156,24 @@ def test_import_when_repeated_then_nothing_is_added(tmp_path: Path) -> None:
         assert (known.name, known.readings) == ("run.fit", 10)
         assert find_import(connection, "e" * 32) is None
         assert connection.execute("SELECT readings FROM segment").fetchall() == [(10,)]
+
+
+async def test_import_when_killed_then_its_file_goes_after_a_day_and_it_can_be_done_again(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Rule: half an import counts as none; nothing of it is uploaded, and its room comes back."""
+    async with opened(tmp_path, clock) as journal:
+        with contextlib.closing(open_database(tmp_path / "gateway.sqlite", max_bytes=256 * MIB)) as book:
+            _, file = Segments(book, tmp_path).begin(clock.utc_ns(), clock.utc_ns(), source="file", max_bytes=MIB)
+            file.close()
+        path = tmp_path / "journal" / "000001.sqlite"
+        for hours, is_there in ((23, True), (2, False)):
+            clock.advance(3600.0 * hours)
+            await journal.keep(keep_ns=HOUR_NS, pressed=True, has_cloud=True)
+            assert await journal.run(journal.outbox.fill) == 0
+            assert path.exists() is is_there
+        assert put(tmp_path, from_file(), now_ns=clock.utc_ns())
+        assert await journal.run(journal.outbox.fill) == 1
 
 
 def test_import_when_the_store_is_full_then_none_of_it_is_stored(tmp_path: Path) -> None:

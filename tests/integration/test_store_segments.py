@@ -91,7 +91,9 @@ async def test_file_when_it_has_grown_then_the_session_goes_on_in_another(tmp_pa
         assert sum(len(b) for _, blocks in await journal.chunks_after(first - 1, 99) for b in blocks) == 32_000
 
 
-async def test_commits_when_five_seconds_have_passed_then_they_are_one_chunk(tmp_path: Path, clock: ManualClock) -> None:
+async def test_commits_when_five_seconds_have_passed_then_they_are_one_chunk(
+    tmp_path: Path, clock: ManualClock
+) -> None:
     """Rule: many small commits become one compressed chunk; a kill before that leaves them as they are."""
     journal = Journal.open(tmp_path / "gateway.sqlite", clock, max_bytes=64 * MIB)
     for n in range(300):
@@ -146,8 +148,8 @@ async def test_sessions_when_complete_and_past_their_time_then_their_files_go(
     async with opened(tmp_path, clock) as journal:
         await train(journal, clock, 60)
         await train(journal, clock, 61, first=1)
-        await train(journal, clock, 62, first=2)
         clock.advance(20 * 24 * HOUR_S)
+        await train(journal, clock, 62, first=2)
 
         async def kept() -> list[str]:
             await journal.keep(keep_ns=14 * DAY_NS, pressed=False, has_cloud=True)
@@ -162,6 +164,46 @@ async def test_sessions_when_complete_and_past_their_time_then_their_files_go(
         assert [found.removed for found in await journal.sessions()] == [False, True, True]
         assert (await journal.totals())["readings"] == 3
     assert stored(tmp_path) == [62]
+
+
+async def test_session_when_it_has_ended_then_it_is_complete_before_the_next_one_begins(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Rule: on the evening after a training people see that the cloud has it; one that may go on is not complete."""
+    async with opened(tmp_path, clock) as journal:
+        await train(journal, clock, 60)
+        for minutes, complete in ((29, False), (2, True)):
+            clock.advance(60.0 * minutes)
+            await journal.keep(keep_ns=14 * DAY_NS, pressed=False, has_cloud=True)
+            await send_all(journal)
+            await agree(journal)
+            assert [found.complete for found in await journal.sessions()] == [complete]
+        await train(journal, clock, 61, first=1)
+        assert [found.complete for found in await journal.sessions()] == [False, True]
+
+
+async def test_file_when_its_pages_are_damaged_while_it_is_written_then_storing_and_sending_go_on(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Rule: one bad page stops neither what comes, nor the end of the session, nor what other files hold."""
+    async with opened(tmp_path, clock) as journal:
+        await train(journal, clock, 60)
+        for n in range(200):  # more than one page of chunks
+            await journal.append([heart_rates([61 + n % 9] * 50, first=1 + 50 * n)])
+            clock.advance(5.0)
+        path = tmp_path / "journal" / "000001.sqlite"
+        await journal.run(lambda: journal._tail.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())  # type: ignore[union-attr]
+        body = bytearray(path.read_bytes())
+        for page in range(3, len(body) // PAGE_BYTES):
+            body[page * PAGE_BYTES : page * PAGE_BYTES + 8] = b"\xff" * 8
+        path.write_bytes(body)
+        await journal.run(lambda: journal._tail.connection.execute("PRAGMA shrink_memory"))  # type: ignore[union-attr]
+        for n in range(3):
+            await train(journal, clock, 90 + n, first=20_000 + n)
+        await journal.keep(keep_ns=14 * DAY_NS, pressed=False, has_cloud=True)
+        sent = await send_all(journal)
+        assert {90, 91, 92} <= {bpm for block in sent for bpm in block.values[:, 0].tolist()}
+        assert any(reason == "stored bytes were damaged" for _, reason, _, _ in await journal.gaps())
 
 
 async def test_sessions_when_refused_by_the_cloud_then_their_files_stay(tmp_path: Path, clock: ManualClock) -> None:
@@ -186,6 +228,8 @@ async def test_sessions_when_there_is_no_cloud_then_age_removes_them_and_a_gap_s
         assert (await journal.keep(keep_ns=14 * DAY_NS, pressed=True, has_cloud=False)).removed == 0
         clock.advance(15 * 24 * HOUR_S)
         assert (await journal.keep(keep_ns=14 * DAY_NS, pressed=False, has_cloud=False)).removed == 1
+        gone = (await journal.sessions())[-1]
+        assert (gone.removed, gone.complete) == (True, False), "no cloud has it"
         (gap,), _ = await journal.gaps_after(0)
         assert (gap.count, gap.reason) == (1, "removed after its time; no cloud is set")
 
@@ -286,3 +330,20 @@ async def test_epoch_when_renewed_then_what_has_no_receipt_goes_out_under_it_unc
     async with opened(tmp_path, clock) as journal:
         assert journal.epoch == fresh
         assert (await journal.run(journal.outbox.backlog)).batches == 2
+
+
+async def test_journal_when_the_book_does_not_know_a_file_then_it_is_left_and_readings_are_stored(
+    tmp_path: Path,
+) -> None:
+    """Rule: an old book among newer files, as after a careless restore, writes into none of them."""
+    clock = ManualClock()
+    async with opened(tmp_path, clock) as journal:
+        await journal.append([heart_rates([60, 61])])
+    for name in ("gateway.sqlite", "gateway.sqlite-wal", "gateway.sqlite-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    before = (tmp_path / "journal" / "000001.sqlite").read_bytes()
+    async with opened(tmp_path, clock) as journal:
+        await journal.append([heart_rates([70])])
+    assert stored(tmp_path) == [70]
+    assert files(tmp_path) == ["000001.sqlite", "000002.sqlite"]
+    assert (tmp_path / "journal" / "000001.sqlite").read_bytes() == before

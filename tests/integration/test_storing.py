@@ -113,6 +113,47 @@ async def test_storing_when_the_store_is_full_of_what_the_cloud_has_then_the_old
     journal.close()
 
 
+class Refusing:
+    """A SQL function that fails so often."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self) -> int:
+        """Fail, or count one that goes through."""
+        self.times -= 1
+        if self.times >= 0:
+            raise OSError("refused")
+        return 0
+
+
+async def test_storing_when_only_what_is_noted_beside_fails_then_nothing_is_acknowledged_that_is_not_stored(
+    tmp_path: Path, system_clock: SystemClock
+) -> None:
+    """Rule: what comes after a half-written commit is stored too before it is acknowledged, and nothing twice."""
+    journal = Journal.open(tmp_path / "gateway.sqlite", system_clock, max_bytes=MAX_BYTES)
+    source, live = ListSource(), Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST)
+    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock)
+    tasks = [asyncio.create_task(storing.take_from(source)), asyncio.create_task(storing.store())]
+    refusing = Refusing(10**6)
+    trigger = "CREATE TEMP TRIGGER refuse BEFORE INSERT ON main.quarantine BEGIN SELECT refuse(); END"
+    await journal.run(lambda: journal._connection.create_function("refuse", 0, refusing))
+    await journal.run(lambda: journal._connection.execute(trigger))
+    source.give([position_frame(0), frame(b"")])
+    await until(lambda: not storing.status.up)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    refusing.times = 1
+    source.give([position_frame(1)])
+    await storing.finish([source])
+    assert source.acknowledged == []
+    await storing.finish()
+    assert len(source.acknowledged) == 3
+    assert sum(map(len, await journal.recent(10))) == 2
+    journal.close()
+
+
 async def test_storing_when_frames_come_during_the_stop_then_they_are_stored_too(
     tmp_path: Path, system_clock: SystemClock
 ) -> None:
@@ -123,4 +164,27 @@ async def test_storing_when_frames_come_during_the_stop_then_they_are_stored_too
     source.give([position_frame(0), position_frame(1)])
     await storing.finish([source])
     assert sum(map(len, await journal.recent(10))) == 2
+    journal.close()
+
+
+async def test_storing_when_much_has_waited_then_it_is_stored_in_portions(
+    tmp_path: Path, system_clock: SystemClock
+) -> None:
+    """Rule: what was held back while the store failed is no single transaction, which would not fit beside the rest."""
+    journal = Journal.open(tmp_path / "gateway.sqlite", system_clock, max_bytes=64 * MAX_BYTES)
+    source, live = ListSource(), Lane[list[Readings]]("live", capacity=10, policy=Policy.DROP_OLDEST)
+    storing = Storing(Intake(Wearers(roster()), "boot"), journal, live, StoreSettings(), system_clock)
+    tasks = [asyncio.create_task(storing.take_from(source))]
+    source.give([position_frame(n) for n in range(20_000)])
+    await until(lambda: storing.queue.waiting == 1)
+    source.give([position_frame(20_000)])
+    await until(lambda: storing.queue.waiting == 2)
+    tasks.append(asyncio.create_task(storing.store()))
+    await until(lambda: len(source.acknowledged) == 20_001)
+    assert journal.counts.commits == 2
+    assert journal.counts.readings == 20_001
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    await storing.finish()
     journal.close()

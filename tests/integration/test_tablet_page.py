@@ -8,6 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.integration.gateway_process import Program, free_port, write_settings, write_squad
+from tests.tools import BOUND_S
 
 
 async def test_page_when_another_site_asks_for_live_data_then_it_is_refused(tmp_path: Path) -> None:
@@ -28,6 +29,22 @@ async def test_page_when_another_site_asks_for_live_data_then_it_is_refused(tmp_
             assert (await client.get(f"{url}/api/health", headers={"host": "elsewhere.example"})).status_code == 400
             assert (await client.get(f"{url}/api/health")).status_code == 200
         assert await gateway.stop() == 0
+
+
+async def test_page_when_a_tablet_is_gone_without_a_word_then_it_is_no_error(tmp_path: Path) -> None:
+    """A tablet that is carried out of range breaks off mid-message: it is let go, and the log says nothing of it."""
+    write_squad(tmp_path, ["tag-1"])
+    settings = write_settings(tmp_path, broker_port=free_port())
+    async with Program(tmp_path, "gateway", "edge", "run", "--settings", str(settings)) as gateway:
+        url = (await gateway.start())["url"]
+        socket = await connect(url.replace("http", "ws", 1) + "/ws/live")
+        assert "snapshot" in str(await socket.recv())
+        socket.transport.abort()
+        async with httpx.AsyncClient() as client, asyncio.timeout(BOUND_S):
+            while "sideline_tablets 0.0" not in (await client.get(f"{url}/metrics")).text:
+                await asyncio.sleep(0.05)
+        assert await gateway.stop() == 0
+    assert "Traceback" not in (tmp_path / "gateway.log").read_text()
 
 
 async def test_gateway_when_another_uses_its_data_then_it_says_so_and_ends(tmp_path: Path) -> None:

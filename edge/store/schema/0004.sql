@@ -36,9 +36,10 @@ UPDATE batch SET
     seq = id,
     segment = CASE WHEN content = 'summary' THEN NULL ELSE 0 END;
 CREATE UNIQUE INDEX batch_identity ON batch (epoch, seq);
+CREATE INDEX batch_refused ON batch (content, receipt, count, receipt_ns) WHERE receipt NOT IN ('stored', 'duplicate', 'split');
 CREATE INDEX batch_segment ON batch (segment) WHERE receipt IS NULL OR receipt NOT IN ('stored', 'duplicate', 'split', 'damaged');
 
--- What is left out while room is short: summed up with every commit, and made a gap every few seconds.
+-- What is left out while room is short: summed up with every commit, and made a gap every few minutes.
 CREATE TABLE gap_open (
     sensor TEXT NOT NULL,
     stream TEXT NOT NULL,

@@ -204,7 +204,7 @@ def health_of(athletes: list[Athlete]) -> Health:
     ]
     return Health(
         gateway="Pitch B",
-        version="0.2.0",
+        version="0.3.0",
         started_ns=at_ns - 529_200 * SECOND_NS,
         cpu_s=1_284.0,
         rss_mb=318.0,

@@ -5,11 +5,12 @@ import struct
 import numpy as np
 import pytest
 
+from edge.pipeline.columns import Batch
 from edge.pipeline.intake import Intake
 from edge.pipeline.roster import Wearers
 from shared.clock import NS_PER_S, ManualClock
 from shared.ids import SensorId
-from shared.readings import Quality
+from shared.readings import Quality, Readings
 from shared.roster import Assignment, Roster
 from shared.windows import merge
 from tests.factories import ATHLETE, START_NS, STRAP, TAG, frame, position_frame, roster, roster_athlete
@@ -153,3 +154,26 @@ def test_beats_when_the_radio_held_frames_up_then_they_stay_in_order() -> None:
     assert (rr.values[:, 0] * 1.024).round().tolist() == [800, 801, 802, 803, 804, 805]
     assert np.diff(rr.time_ns).min() > 0
     assert rr.time_ns[-1] == clock.utc_ns()
+
+
+class BreakingIntake(Intake):
+    """Fails once it has looked at all frames, as a decoder with a fault would."""
+
+    breaks = True
+
+    def _blocks(self, batch: Batch) -> list[Readings]:
+        if self.breaks:
+            raise ZeroDivisionError
+        return super()._blocks(batch)
+
+
+def test_intake_when_a_decoder_breaks_then_the_batch_counts_as_new_when_it_comes_again() -> None:
+    """Rule: what was not taken is not known: a redelivery is stored, and only then acknowledged."""
+    intake = BreakingIntake(Wearers(roster()), "boot")
+    frames = [position_frame(n) for n in range(3)]
+    with pytest.raises(ZeroDivisionError):
+        intake.take(frames)
+    intake.breaks = False
+    blocks, _ = intake.take(frames)
+    assert sum(map(len, blocks)) == 3
+    assert intake.take(frames) == ([], [])

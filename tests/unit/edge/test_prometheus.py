@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge.counters import COMMIT_BOUNDS_S, Measures, QueueState, Timing, UploadCounts
+from edge.counters import COMMIT_BOUNDS_S, Measures, QueueState, ReconcileCounts, Timing, UploadCounts
 from edge.health_messages import GapEntry, Health, QuarantineEntry, SessionEntry
 from edge.lanes import Lane, Policy
 from edge.ui.prometheus import prometheus_text
@@ -18,7 +18,7 @@ from tests.tools import ROOT
 OPERATIONS = ROOT / "docs" / "operations.md"
 UNITS = {
     "seconds", "bytes", "ratio", "frames", "readings", "batches", "attempts", "items", "sensors", "connections",
-    "commits", "runs", "tablets", "sessions", "level", "bool", "1",
+    "commits", "epochs", "hours", "runs", "tablets", "sessions", "level", "bool", "1",
 }  # fmt: skip
 
 
@@ -39,6 +39,8 @@ def measures() -> Measures:
         withheld_frames=7,
         ble_dropped_frames=2,
         uploads=uploads,
+        epoch_renewals=1,
+        reconciled=ReconcileCounts(agreed=12, resent=300, given_up=2),
         inference={"effort": took},
         inference_failures={"effort": 1},
     )
@@ -85,6 +87,9 @@ def test_metrics_when_parts_count_then_their_numbers_are_told() -> None:
     assert values(found["sideline_ble_dropped_frames"]) == {(): 2}
     assert values(found["sideline_upload_answers"]) == {("stored",): 1, ("no answer",): 1}
     assert values(found["sideline_upload_bytes"]) == {(): 24_000}
+    assert values(found["sideline_epoch_renewals"]) == {(): 1}
+    assert values(found["sideline_reconciled_hours"]) == {("agreed",): 12, ("given up",): 2}
+    assert values(found["sideline_resent_readings"]) == {(): 300}
     assert values(found["sideline_inference_failures"]) == {("effort",): 1}
     assert values(found["sideline_backlog_batches"]) == {(): 38}
     assert values(found["sideline_link_up"])["cloud",] == 0

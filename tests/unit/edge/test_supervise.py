@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from edge.supervise import keep_running
+from edge.supervise import keep_running, run_once
 from shared.clock import ManualClock
 from shared.retry import Backoff
 from tests.tools import settled
@@ -94,3 +94,41 @@ async def test_component_when_its_cancellation_ends_in_an_error_then_it_is_not_s
     await settled()
     assert keeper.cancelled()
     assert len(starts) == 1
+
+
+async def test_component_when_a_child_of_its_task_group_fails_then_it_starts_again() -> None:
+    """Rule: a failure inside a task group is a failure, not a cancellation: the component begins anew each time."""
+    starts = []
+
+    async def child() -> None:
+        await asyncio.sleep(0)  # the group waits for its children already
+        raise ValueError("a broken invariant")
+
+    async def component() -> None:
+        starts.append(1)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(child())
+            tasks.create_task(asyncio.Event().wait())
+
+    clock = ManualClock()
+    keeper = asyncio.create_task(keep_running("test", component, clock, backoff=Backoff(base_s=1.0, cap_s=1.0)))
+    for number in range(1, 4):
+        await settled()
+        assert len(starts) == number
+        assert not keeper.done()
+        clock.advance(1.0)
+    keeper.cancel()
+    await asyncio.wait({keeper})
+    assert keeper.cancelled()
+
+
+async def test_work_when_it_fails_then_what_goes_on_beside_it_goes_on_and_a_stop_still_stops_it() -> None:
+    """Rule: what is done once and breaks takes nothing else down, and does not swallow a cancellation."""
+    component = Component()
+    assert not await run_once("test", component.run)
+    assert component.starts == 1
+    waiting = asyncio.create_task(run_once("test", asyncio.Event().wait))  # type: ignore[arg-type]
+    await settled()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

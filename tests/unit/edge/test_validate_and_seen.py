@@ -47,9 +47,20 @@ def test_seen_when_a_device_restarts_then_its_numbers_are_new() -> None:
 
 
 def test_seen_when_it_runs_for_long_then_memory_is_bounded_and_the_newest_are_known() -> None:
-    """Rule: the last 4,096 numbers at least are remembered, never more than 8,192."""
+    """Rule: the last 1,024 numbers at least are remembered, never more than 2,048."""
     seen = Seen()
     for n in range(50_000):
         assert seen.add("s", "position", "b", n)
     assert not any(seen.add("s", "position", "b", n) for n in range(50_000 - 1024, 50_000))
     assert all(len(known) <= 2048 for known in seen._known.values())
+
+
+def test_seen_when_a_device_never_keeps_its_origin_then_memory_is_bounded_and_others_are_known() -> None:
+    """Rule: a device that starts anew with every message costs no memory, and no other device its own."""
+    seen = Seen()
+    assert seen.add("t", "position", "b", 0)
+    for n in range(1000):
+        assert seen.add("s", "position", f"boot {n}", 0)
+    assert len(seen._known) < 20
+    assert not seen.add("s", "position", "boot 999", 0)
+    assert not seen.add("t", "position", "b", 0)

@@ -38,6 +38,16 @@ class QueueState:
 
 
 @dataclass(slots=True)
+class JournalCounts:
+    """What this run has written."""
+
+    commits: int = 0
+    readings: int = 0
+    commit_ms: list[float] = field(default_factory=list)
+    took: Timing = field(default_factory=lambda: Timing(COMMIT_BOUNDS_S))
+
+
+@dataclass(slots=True)
 class UploadCounts:
     """What this run has uploaded."""
 

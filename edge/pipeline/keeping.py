@@ -50,6 +50,10 @@ class Keeper:
 
     async def run(self) -> None:
         """Look every few seconds until cancelled."""
+        try:
+            await self._journal.tally_older()
+        except StoreError as exc:
+            self._failures.failed(str(exc))
         while True:
             try:
                 await self.look()

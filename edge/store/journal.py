@@ -5,13 +5,13 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-from edge.counters import COMMIT_BOUNDS_S, Timing
+from edge.counters import JournalCounts
 from edge.sensors.base import Rejected
+from edge.store.adoption import adopt
 from edge.store.chunks import read_rows
 from edge.store.database import Connect, connect, epoch, file_bytes, limit_pages, not_opened, open_database, translated
 from edge.store.notes import (
@@ -38,22 +38,13 @@ from shared.clock import NS_PER_MS, NS_PER_S, Clock
 from shared.errors import StoreError
 from shared.ids import Epoch
 from shared.readings import Gap, Readings
+from shared.tally import NOTHING, Tallies
 
-__all__ = ["SESSION_GAP_NS", "Journal", "JournalCounts"]
+__all__ = ["SESSION_GAP_NS", "Journal"]
 T = TypeVar("T")
 _LATENCIES_KEPT = 512
 # What readings leave of a full store to the book: without room for a batch nothing could be sent, and nothing removed.
 _BOOK_BYTES = 96 * 1024**2
-
-
-@dataclass(slots=True)
-class JournalCounts:
-    """What this run has written."""
-
-    commits: int = 0
-    readings: int = 0
-    commit_ms: list[float] = field(default_factory=list)
-    took: Timing = field(default_factory=lambda: Timing(COMMIT_BOUNDS_S))
 
 
 class Journal:
@@ -68,6 +59,7 @@ class Journal:
         try:
             self._segments = Segments(self._connection, path.parent, connect)
             self._segments.tidy()
+            adopt(self._connection, self._segments, path.parent, clock.utc_ns())
             settle_gaps(self._connection)
             self._tail = Tail(self._segments, clock, max_bytes=max_bytes)
             self._set_limits()
@@ -170,6 +162,18 @@ class Journal:
                 count += await self.run(outbox.keep_again, packed)
                 after = packed.reached
         return count
+
+    async def tally_older(self) -> None:
+        """Count by stream and hour what an older version sent, which kept no count: the cloud is asked about it too."""
+        if not await self.run(self.outbox.has_uncounted):
+            return
+        after, counted = 0, Tallies()
+        while (plan := await self.run(self.outbox.plan_again, 0, after)) is not None:
+            packed = await self._beside(partial(pack, plan))
+            for key, tally in packed.tallies.items():
+                counted[key] = counted.get(key, NOTHING) + tally
+            after = packed.reached
+        await self.run(self.outbox.count_older, counted)
 
     async def recent(self, limit: int) -> list[Readings]:
         """Return the blocks of the newest `limit` chunks, oldest first."""

@@ -22,7 +22,7 @@ from shared.clock import Clock
 from shared.ids import Epoch, new_epoch
 from shared.log import get_logger
 from shared.readings import Readings, select
-from shared.tally import NS_PER_HOUR
+from shared.tally import NS_PER_HOUR, Tallies
 
 _log = get_logger("store")
 # What of the window an older session may fill.
@@ -236,6 +236,20 @@ class Outbox:
             self._insert(Lane.RAW, content, body, readings, segment=packed.plan.segment)
         self._book.execute("COMMIT")
         return sum(readings for _, _, readings in packed.bodies)
+
+    def has_uncounted(self) -> bool:
+        """Return whether batches hold readings of an older version's chunks that were never counted by the hour."""
+        sql = (
+            "SELECT 1 FROM segment WHERE number = 0 AND removed_ns IS NULL AND filled > 0 "
+            "AND NOT EXISTS (SELECT 1 FROM tally WHERE segment = 0)"
+        )
+        return self._book.execute(sql).fetchone() is not None
+
+    def count_older(self, counted: Tallies) -> None:
+        """Keep the tallies of an older version's chunks."""
+        self._book.execute("BEGIN IMMEDIATE")
+        keep_tallies(self._book, 0, counted)
+        self._book.execute("COMMIT")
 
     def renew_epoch(self, why: str) -> Epoch:
         """Count from 0 under a new random name; what has no receipt, or one of conflict, is sent under it unchanged.

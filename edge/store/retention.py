@@ -78,6 +78,7 @@ def is_complete(book: sqlite3.Connection, segment: Segment) -> bool:
         and segment.filled >= segment.last
         and not book.execute(_UNSENT, (segment.number,)).fetchone()[0]
         and not book.execute(_OPEN, (segment.number,)).fetchone()[0]
+        and (segment.number > 0 or book.execute("SELECT 1 FROM tally WHERE segment = 0").fetchone() is not None)
     )
 
 

@@ -61,6 +61,11 @@ async def test_old_database_when_its_chunks_are_past_their_time_then_the_file_sh
     try:
         await journal.append([heart_rates([100])])
         (old,) = [found for found in await journal.sessions() if found.readings == READINGS]
+        assert not old.complete, "that version kept no count that the cloud could agree to"
+        await journal.tally_older()
+        assert sum(line.count for line in await journal.run(journal.tallies.unagreed)) == READINGS
+        await journal.run(lambda: journal._connection.execute("UPDATE tally SET agreed_ns = 1"))
+        (old,) = [found for found in await journal.sessions() if found.readings == READINGS]
         assert old.complete
         clock.set_utc(old.ended_ns + 30 * DAY_NS)
         kept = await journal.keep(keep_ns=14 * DAY_NS, pressed=False, has_cloud=True)

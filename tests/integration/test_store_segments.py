@@ -332,7 +332,7 @@ async def test_epoch_when_renewed_then_what_has_no_receipt_goes_out_under_it_unc
         assert (await journal.run(journal.outbox.backlog)).batches == 2
 
 
-async def test_journal_when_the_book_does_not_know_a_file_then_it_is_left_and_readings_are_stored(
+async def test_journal_when_the_book_does_not_know_a_file_then_nothing_is_written_into_it(
     tmp_path: Path,
 ) -> None:
     """Rule: an old book among newer files, as after a careless restore, writes into none of them."""
@@ -344,6 +344,28 @@ async def test_journal_when_the_book_does_not_know_a_file_then_it_is_left_and_re
     before = (tmp_path / "journal" / "000001.sqlite").read_bytes()
     async with opened(tmp_path, clock) as journal:
         await journal.append([heart_rates([70])])
-    assert stored(tmp_path) == [70]
+    assert stored(tmp_path) == [60, 61, 70]
     assert files(tmp_path) == ["000001.sqlite", "000002.sqlite"]
     assert (tmp_path / "journal" / "000001.sqlite").read_bytes() == before
+
+
+async def test_book_when_lost_then_the_journals_files_are_taken_in_and_sent_again(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Rule: readings stand in files of their own; a new book lists them, and the cloud takes out what it has twice."""
+    async with opened(tmp_path, clock) as journal:
+        await train(journal, clock, 60)
+        await train(journal, clock, 61, first=1)
+        await send_all(journal)
+        before = journal.epoch
+    for suffix in ("", "-wal", "-shm"):
+        (tmp_path / f"gateway.sqlite{suffix}").unlink(missing_ok=True)
+    async with opened(tmp_path, clock) as journal:
+        assert journal.epoch != before
+        await journal.append([heart_rates([62], first=2)])
+        assert (await journal.totals())["readings"] == 3
+        sent = [bpm for block in await send_all(journal) for bpm in block.values[:, 0].tolist()]
+        assert sorted(sent) == [60, 61, 62]
+        assert sorted(found.readings for found in await journal.sessions()) == [1, 2]
+    assert files(tmp_path) == ["000001.sqlite", "000002.sqlite", "000003.sqlite"]
+    assert stored(tmp_path) == [60, 61, 62]

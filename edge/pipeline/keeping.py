@@ -86,8 +86,8 @@ class Keeper:
 
         Raises: StoreError.
         """
-        kept = await self._journal.keep(keep_ns=self._keep_ns, pressed=pressed, has_cloud=self._has_cloud)
-        return kept.removed > 0
+        removed = await self._journal.keep(keep_ns=self._keep_ns, pressed=pressed, has_cloud=self._has_cloud)
+        return removed > 0
 
     async def _measure(self) -> float:
         """Return how full the store is of what it may take."""

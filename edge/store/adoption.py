@@ -1,4 +1,4 @@
-"""Takes into the book what it does not know: journal files that it lost sight of, and the tallies of an older version.
+"""Takes into the book the journal's files that it does not know.
 
 A book that was damaged or lost is moved away and begun anew; the readings stand in files of their own, and are listed
 again here, as if nothing of them had been sent: the cloud takes out what it has twice.

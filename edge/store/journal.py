@@ -28,7 +28,7 @@ from edge.store.outbox import Outbox
 from edge.store.packing import pack
 from edge.store.past import Past, read_past
 from edge.store.restamp import ClockStep
-from edge.store.retention import Kept, StoredSession, retire, sessions
+from edge.store.retention import StoredSession, retire, sessions
 from edge.store.segments import ID_BITS, Segment, Segments
 from edge.store.steps import read_steps, record_step
 from edge.store.tail import SESSION_GAP_NS, Tail
@@ -230,10 +230,11 @@ class Journal:
         """Return the live sessions, newest first, and whether each is complete in the cloud."""
         return await self.run(lambda: sessions(self._connection, self._segments, self._tail))
 
-    async def keep(self, *, keep_ns: int, pressed: bool, has_cloud: bool) -> Kept:
+    async def keep(self, *, keep_ns: int, pressed: bool, has_cloud: bool) -> int:
         """Remove files that are complete in the cloud and older than `keep_ns`, or the oldest of them when `pressed`.
 
-        Without a cloud only age counts, and a gap says what went. A session that has paused too long is ended.
+        Return how many went. Without a cloud only age counts, and a gap says what went. A session that has paused too
+        long is ended.
         """
         return await self.run(lambda: self._keep(keep_ns=keep_ns, pressed=pressed, has_cloud=has_cloud))
 
@@ -324,8 +325,8 @@ class Journal:
         size_bytes = file_bytes(self._connection) + sum(self._segments.sizes().values())
         return {"readings": int(sealed) + self._tail.readings, "database_bytes": size_bytes}
 
-    def _keep(self, *, keep_ns: int, pressed: bool, has_cloud: bool) -> Kept:
-        kept = retire(
+    def _keep(self, *, keep_ns: int, pressed: bool, has_cloud: bool) -> int:
+        removed = retire(
             self._connection,
             self._segments,
             now_ns=self._clock.utc_ns(),
@@ -336,7 +337,7 @@ class Journal:
         self._connection.execute("PRAGMA incremental_vacuum(2000)").fetchall()
         self._set_limits()
         self._tail.end_session()  # last: it takes room
-        return kept
+        return removed
 
     def _set_limits(self) -> None:
         """Share what the store may take among its files; their logs, a few megabytes, come on top."""

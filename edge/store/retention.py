@@ -36,20 +36,14 @@ class StoredSession:
     removed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What a look at the files came to: how many were removed, and the bytes that came free."""
-
-    removed: int
-    freed_bytes: int
-
-
 def retire(
     book: sqlite3.Connection, segments: Segments, *, now_ns: int, keep_ns: int, pressed: bool, has_cloud: bool
-) -> Kept:
-    """Remove the files that may go: all past `keep_ns`, and one more, the oldest, when the store is `pressed`."""
-    removed = freed = 0
-    sizes = segments.sizes()
+) -> int:
+    """Remove the files that may go: all past `keep_ns`, and one more, the oldest, when the store is `pressed`.
+
+    Return how many went, imports that were broken off not counted.
+    """
+    removed = 0
     for segment in segments.kept():
         if segment.source == "file" and segment.sealed_ns is None and now_ns - segment.begun_ns > _IMPORT_NS:
             segments.remove(segment, now_ns)
@@ -66,9 +60,8 @@ def retire(
             _tell(book, segment)
         segments.remove(segment, now_ns)
         removed += 1
-        freed += sizes.get(segment.number, 0)
         _log.info("a file of the journal was removed", file=segment.file or "chunks of an older version")
-    return Kept(removed=removed, freed_bytes=freed)
+    return removed
 
 
 def is_complete(book: sqlite3.Connection, segment: Segment) -> bool:

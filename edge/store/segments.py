@@ -9,7 +9,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.store.database import Connect, connect, file_bytes, keep_folder, open_segment
+from edge.store.database import Connect, connect, keep_folder, open_segment
 from shared.errors import StoreError
 from shared.log import get_logger
 
@@ -19,9 +19,7 @@ ID_BITS = 32
 # A file whose last chunk is not known is looked through as far as this: a day of commits, twenty a second.
 _FURTHEST = 2_000_000
 _LOGS = ("", "-wal", "-shm")
-_COLUMNS = (
-    "number, file, source, session_ns, begun_ns, ended_ns, sealed_ns, filled, last, readings, size_bytes, removed_ns"
-)
+_COLUMNS = "number, file, source, session_ns, begun_ns, ended_ns, sealed_ns, filled, last, readings, removed_ns"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +36,6 @@ class Segment:
     filled: int
     last: int
     readings: int
-    size_bytes: int
     removed_ns: int | None
 
     @property
@@ -146,9 +143,8 @@ class Segments:
         last, readings, ended_ns = count_chunks(connection)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._book.execute(
-            "UPDATE segment SET sealed_ns = ?, last = ?, readings = ?, ended_ns = max(ended_ns, ?), size_bytes = ? "
-            "WHERE number = ?",
-            (now_ns, last, readings, ended_ns, file_bytes(connection), segment.number),
+            "UPDATE segment SET sealed_ns = ?, last = ?, readings = ?, ended_ns = max(ended_ns, ?) WHERE number = ?",
+            (now_ns, last, readings, ended_ns, segment.number),
         )
 
     def give_up(

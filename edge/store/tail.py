@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from edge.store.chunks import is_damage, read_rows
-from edge.store.database import file_bytes
+from edge.store.database import file_bytes, limit_pages
 from edge.store.segments import Segment, Segments, count_chunks
 from shared.chunk_codec import digest, encode_chunk, encode_tail
 from shared.clock import NS_PER_S, Clock
@@ -137,7 +137,7 @@ class Tail:
         """Let the file, and those that follow, grow to so many bytes at the most."""
         self._max_bytes = max_bytes
         if self.connection is not None:
-            self.connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // 4096)}").fetchone()
+            limit_pages(self.connection, max_bytes)
 
     def close(self) -> None:
         """Merge what is left and close the file; it is gone on with after the next start."""

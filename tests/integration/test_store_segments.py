@@ -214,7 +214,7 @@ async def test_sessions_when_refused_by_the_cloud_then_their_files_stay(tmp_path
         await send_all(journal, "rejected")
         await agree(journal)
         clock.advance(90 * 24 * HOUR_S)
-        assert (await journal.keep(keep_ns=0, pressed=True, has_cloud=True)).removed == 0
+        assert await journal.keep(keep_ns=0, pressed=True, has_cloud=True) == 0
     assert stored(tmp_path) == [60, 61]
 
 
@@ -225,9 +225,9 @@ async def test_sessions_when_there_is_no_cloud_then_age_removes_them_and_a_gap_s
     async with opened(tmp_path, clock) as journal:
         await train(journal, clock, 60)
         await train(journal, clock, 61, first=1)
-        assert (await journal.keep(keep_ns=14 * DAY_NS, pressed=True, has_cloud=False)).removed == 0
+        assert await journal.keep(keep_ns=14 * DAY_NS, pressed=True, has_cloud=False) == 0
         clock.advance(15 * 24 * HOUR_S)
-        assert (await journal.keep(keep_ns=14 * DAY_NS, pressed=False, has_cloud=False)).removed == 1
+        assert await journal.keep(keep_ns=14 * DAY_NS, pressed=False, has_cloud=False) == 1
         gone = (await journal.sessions())[-1]
         assert (gone.removed, gone.complete) == (True, False), "no cloud has it"
         (gap,), _ = await journal.gaps_after(0)

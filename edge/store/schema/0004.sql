@@ -14,7 +14,6 @@ CREATE TABLE segment (
     filled INTEGER NOT NULL DEFAULT 0,
     last INTEGER NOT NULL DEFAULT 0,
     readings INTEGER NOT NULL DEFAULT 0,
-    size_bytes INTEGER NOT NULL DEFAULT 0,
     removed_ns INTEGER
 ) STRICT;
 

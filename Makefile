@@ -31,7 +31,7 @@ bench-gateway:  ## Measure ThingsBoard gateway and Sideline side by side; writes
 	@$(PYTHON) deployment/install.py test
 	@.venv/bin/python -m tests.bench.gateway $(ARGS)
 
-faults:  ## All rows of the fault matrix, for hours; a stopped run goes on; writes tests/faults/RESULTS.md
+faults:  ## What is missing of the fault matrix, hours; ARGS=--again counts anew; writes tests/faults/RESULTS.md
 	@$(PYTHON) deployment/install.py test
 	@PYTHONPATH=. .venv/bin/python tests/faults/run.py $(ARGS)
 

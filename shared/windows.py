@@ -1,11 +1,13 @@
 """Event-time windows: the same code live, replayed and in the pipeline."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.clock import NS_PER_S
 from shared.ids import AthleteId, SensorId
@@ -163,10 +165,14 @@ class Windower:
                 windows += self._close(athlete, open_, last)
         return windows
 
-    def advance(self, now_ns: int) -> list[Window]:
-        """Return the windows that nothing is waited for any more, also those of athletes who fell silent."""
+    def advance(self, now_ns: int, *athletes: AthleteId) -> list[Window]:
+        """Return the windows that nothing is waited for any more, also those of athletes who fell silent.
+
+        Only of `athletes`, where some are named.
+        """
         last = (now_ns - self._wait_ns) // self._size_ns - 1
-        return [window for athlete, open_ in self._open.items() for window in self._close(athlete, open_, last)]
+        asked = [athlete for athlete in athletes if athlete in self._open] if athletes else self._open
+        return [window for athlete in asked for window in self._close(athlete, self._open[athlete], last)]
 
     def flush(self) -> list[Window]:
         """Return all that is pending, at the end of a recording."""
@@ -194,9 +200,8 @@ class Windower:
         if first == last_ns // self._size_ns:  # live, nearly every block
             self._put(open_, first, block)
         else:
-            indices = block.time_ns // self._size_ns
-            for index in np.unique(indices).tolist():
-                self._put(open_, index, select(block, indices == index))
+            for index, chosen in self._cuts(block.time_ns):
+                self._put(open_, index, select(block, chosen))
         key = (block.sensor, block.stream)
         known_ns = open_.newest_ns.get(key)
         if known_ns is None or last_ns > known_ns:
@@ -209,6 +214,15 @@ class Windower:
         slowest_ns = open_.newest_ns[slowest]
         over_ns = (open_.closed + 2) * self._size_ns + self._lateness_ns
         return slowest_ns >= over_ns or slowest_ns < open_.top_ns - PATIENCE_NS
+
+    def _cuts(self, time_ns: NDArray[np.int64]) -> list[tuple[int, slice | NDArray[np.bool_]]]:
+        """Return the numbers of the windows that these times lie in, and which lie in each."""
+        indices = time_ns // self._size_ns
+        steps = indices[1:] - indices[:-1]
+        if (steps < 0).any():
+            return [(index, indices == index) for index in np.unique(indices).tolist()]
+        edges = [0, *(np.flatnonzero(steps) + 1).tolist(), len(indices)]
+        return [(int(indices[begin]), slice(begin, end)) for begin, end in itertools.pairwise(edges)]
 
     def _put(self, open_: "_Open", index: int, part: Readings) -> None:
         if index <= open_.closed:

@@ -97,8 +97,8 @@ async def check_store(subject: Subject, findings: Findings) -> None:
     if damaged:
         findings.fail(
             "newest readings",
-            f"{damaged} of the newest {chunks} chunks do not match their digests: the disk gives back other bytes "
-            "than were written",
+            f"{damaged} of the newest {chunks} chunks are missing or do not match their digests: the disk gives back "
+            "other bytes than were written",
             "replace the card or disk; what is damaged is recorded as a gap, and all else goes on",
         )
     else:
@@ -151,8 +151,8 @@ def _unsent(condition: Condition, subject: Subject, findings: Findings) -> None:
 
 
 def _newest(subject: Subject, segment: int) -> tuple[int, int, int]:
-    """Return chunks read of the newest file, readings in them, and how many do not match their digest."""
-    chunks = readings = damaged = 0
+    """Return chunks read of the newest file, readings in them, and how many are missing or damaged."""
+    chunks = readings = 0
     with JournalReader(subject.book) as reader:
         first, end = segment << ID_BITS, (segment + 1) << ID_BITS
         while first < end:  # numbers have holes: what is asked for is the first of the last so many
@@ -161,5 +161,5 @@ def _newest(subject: Subject, segment: int) -> tuple[int, int, int]:
         for _, blocks in reader.blocks(first=first, imported=True):
             chunks += 1
             readings += sum(map(len, blocks))
-            damaged += not blocks
+        damaged = reader.damaged
     return chunks, readings, damaged

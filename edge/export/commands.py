@@ -61,10 +61,13 @@ def export_session(
     with Progress(*columns, console=_out, transient=True, disable=not _out.is_terminal) as progress:
         with JournalReader(Path(chosen.data_dir) / "gateway.sqlite") as reader:
             session = _session(reader, progress, from_ns, to_ns, athletes)
+            damaged = reader.damaged
         count = sum(len(block) for blocks in session.streams.values() for block in blocks)
         task = progress.add_task("writing", total=count)
         export = Export(session=session, roster=roster, on_rows=lambda rows: progress.advance(task, rows))
         written = _write(files_of(form.value, output, export), force=force)
+    if damaged:
+        _out.print(f"[yellow]damaged[/yellow]: {damaged} of the stored chunks could not be read and are left out")
     for path in written:
         _out.print(f"wrote {escape(str(path))}", soft_wrap=True)
 

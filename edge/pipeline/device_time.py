@@ -48,6 +48,8 @@ class Envelope:
     def __init__(self, *, steady: bool) -> None:
         self.steady = steady
         self._minima: deque[tuple[int, int]] = deque(maxlen=_DRIFT_BUCKETS)
+        self._drift_ppm: float | None = None
+        """Of the minima as they are, once somebody has asked."""
         self._floor_before: int | None = None
         self._first: tuple[int, int] | None = None
         self._last = (0, 0)
@@ -81,9 +83,11 @@ class Envelope:
         """How much faster (+) the device's clock runs, over up to half an hour; None before one minute."""
         if len(self._minima) < _FLOOR_BUCKETS:
             return None
-        times, minima = np.array(self._minima, np.float64).T
-        times -= times[0]
-        return float(-np.polyfit(times, minima - minima[0], 1)[0] * 1e6)
+        if self._drift_ppm is None:
+            times, minima = np.array(self._minima, np.float64).T
+            times -= times[0]
+            self._drift_ppm = float(-np.polyfit(times, minima - minima[0], 1)[0] * 1e6)
+        return self._drift_ppm
 
     def _close(self) -> None:
         if self._first is None:
@@ -93,6 +97,7 @@ class Envelope:
         # A clock that is 200 ppm off gains a millisecond here; a memory that empties, seconds.
         if not self.steady or (elapsed_ns > _BUCKET_NS // 2 and abs(gained_ns) < elapsed_ns // 5):
             self._minima.append((self._first[0], self._least))
+            self._drift_ppm = None
             self._floor_before = min(least for _, least in list(self._minima)[-_FLOOR_BUCKETS:])
         self._first = None
 

@@ -4,7 +4,7 @@ import asyncio
 import math
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +25,7 @@ from shared.clock import NS_PER_S, Clock
 from shared.features import athlete as effort
 from shared.features.athlete import ATHLETE_EFFORT
 from shared.features.team import BALL_TEAM, RATE_HZ, TeamHistory
-from shared.ids import BALL, AthleteId
+from shared.ids import BALL, AthleteId, SensorId
 from shared.metrics.pitch_control import Pitch
 from shared.readings import Readings, span_ns
 from shared.windows import Windower, merge
@@ -37,6 +37,11 @@ _MIN_COVERAGE = 0.8
 _SHOWN_EVERY = 2
 # As long as a dot on the map counts as where its player is.
 _TEAM_FRESH_NS = 3 * NS_PER_S
+# So many athletes' totals move on in a second, and the others' in the next: a squad's each second, two squads' every
+# other. Few numbers change as seldom, and work by athlete costs half when its readings come in pieces of two seconds.
+_TOTALS_A_SECOND = 30
+_Held = dict[tuple[SensorId, str, str], list[Readings]]
+"""Blocks by sensor, stream and origin, as they came."""
 AHEAD_STEP_S = _SHOWN_EVERY / RATE_HZ
 
 
@@ -74,6 +79,9 @@ class Live:
 
     def _start(self) -> None:
         self._windower = Windower()
+        self._held: dict[AthleteId, _Held] = {}
+        """What is shown and not in the totals yet."""
+        self._turn = 0
         self._past: Past | None = None
         self.athletes = {
             athlete: AthleteLive(profile=profile, plan_m=self._plan_m) for athlete, profile in self._profiles.items()
@@ -87,9 +95,11 @@ class Live:
         self.changed: set[AthleteId] = set()
 
     def take(self, blocks: Sequence[Readings]) -> None:
-        """Take blocks that have just come."""
-        for window in self._windower.push(*self._worn(blocks)):
-            self.athletes[window.athlete].close(window)
+        """Take blocks that have just come: their newest readings show at once, totals with the next `refresh`."""
+        for block in self._worn(blocks):
+            if block.athlete is not None:
+                held = self._held.setdefault(block.athlete, {})
+                held.setdefault((block.sensor, block.stream, block.origin), []).append(block)
 
     def restore(self, blocks: Sequence[Readings]) -> None:
         """Take what an earlier run of this session stored, oldest first; `restored` ends it."""
@@ -130,14 +140,32 @@ class Live:
         return worn
 
     def refresh(self) -> None:
-        """Once a second: close the windows of those who fell silent and read the totals."""
-        now_ns = self._clock.utc_ns()
-        for window in self._windower.advance(now_ns):
-            self.athletes[window.athlete].close(window)
-        for athlete, live in self.athletes.items():
-            live.refresh_totals(now_ns - self._windower.delay_ns)
-            if live.hr_ns or live.position_ns:
-                self.changed.add(athlete)
+        """Close the windows that are over, also of those who fell silent, and read everybody's totals."""
+        for athlete in self.athletes:
+            self._refresh(athlete)
+
+    def refreshing(self) -> Iterator[None]:
+        """Once a second: refresh athlete by athlete, so that others get their turn in between; see _TOTALS_A_SECOND."""
+        turns = math.ceil(len(self.athletes) / _TOTALS_A_SECOND)
+        self._turn += 1
+        for number, athlete in enumerate(list(self.athletes)):
+            if (number + self._turn) % turns == 0:
+                self._refresh(athlete)
+                yield
+
+    def _refresh(self, athlete: AthleteId) -> None:
+        live, now_ns = self.athletes[athlete], self._clock.utc_ns()
+        self._close(athlete, now_ns)
+        live.refresh_totals(now_ns - self._windower.delay_ns)
+        if live.hr_ns or live.position_ns:
+            self.changed.add(athlete)
+
+    def _close(self, athlete: AthleteId, now_ns: int) -> None:
+        """Bring an athlete's totals up to what has come."""
+        live, held = self.athletes[athlete], self._held.pop(athlete, {})
+        windows = self._windower.push(*(merge(parts) for parts in held.values()))
+        for window in (*windows, *self._windower.advance(now_ns, athlete)):
+            live.close(window)
 
     async def expect_effort(self) -> None:
         """Once a second: ask the effort model for everybody's expected heart rate.
@@ -232,6 +260,7 @@ class Live:
         until_ns = now_ns - self._windower.delay_ns
         found: list[MetricSummary] = []
         for athlete, live in list(self.athletes.items()):
+            self._close(athlete, now_ns)
             found += [
                 MetricSummary(
                     athlete=athlete,
@@ -253,6 +282,7 @@ class Live:
         if live is None:
             return None
         now_ns = self._clock.utc_ns()
+        self._close(athlete, now_ns)
         metrics = live.metrics_now(now_ns - self._windower.delay_ns)
         return AthleteMetrics(athlete=athlete, sent_ns=now_ns, metrics=metrics)
 

@@ -16,11 +16,21 @@ class _Count:
     highest: int
     seconds: deque[list[int]] = field(default_factory=deque)
     """[second of arrival, numbers passed, readings that came], the last minute's."""
+    passed: int = 0
+    came: int = 0
+    """Sums over `seconds`."""
 
-    def recent(self, since: int) -> tuple[int, int]:
-        """Return how many readings came after a second, and how many numbers they passed."""
-        recent = [(passed, came) for second, passed, came in self.seconds if second > since]
-        return sum(came for _, came in recent), sum(passed for passed, _ in recent)
+    def begin(self, second: int, passed: int, came: int) -> None:
+        """Take the first readings of a second; what is older than the last minute goes."""
+        self.seconds.append([second, passed, came])
+        self.forget(second - _WINDOW_S)
+
+    def forget(self, until: int) -> None:
+        """Leave out what came up to a second."""
+        while self.seconds and self.seconds[0][0] <= until:
+            _, passed, came = self.seconds.popleft()
+            self.passed -= passed
+            self.came -= came
 
 
 class Losses:
@@ -42,16 +52,15 @@ class Losses:
             known.highest += passed
         else:
             passed = 0
+        known.passed += passed
+        known.came += count
         second = mono_ns // NS_PER_S
-        seconds = known.seconds
-        newest = seconds[-1] if seconds else None
-        if newest is not None and newest[0] == second:
-            newest[1] += passed
-            newest[2] += count
+        newest = known.seconds[-1] if known.seconds else None
+        if newest is None or newest[0] != second:
+            known.begin(second, passed, count)
             return
-        seconds.append([second, passed, count])
-        while seconds[0][0] <= second - _WINDOW_S:
-            seconds.popleft()
+        newest[1] += passed
+        newest[2] += count
 
     def percent(self, sensor: SensorId, now_ns: int) -> float | None:
         """Return the share of the last minute's readings that did not come, in %; None where nothing is counted.
@@ -61,8 +70,10 @@ class Losses:
         makes up for its gap. None below ten expected readings.
         """
         since = now_ns // NS_PER_S - _WINDOW_S
-        streams = [known.recent(since) for known in self._counts.get(sensor, {}).values()]
-        came, expected = max(streams, default=(0, 0))
+        streams = self._counts.get(sensor, {}).values()
+        for known in streams:
+            known.forget(since)
+        came, expected = max(((known.came, known.passed) for known in streams), default=(0, 0))
         if expected < _FEWEST_EXPECTED:
             return None
         return round(100.0 * max(0.0, 1.0 - came / expected), 1)

@@ -14,44 +14,56 @@ from shared.windows import Window, joined
 SHOWN: tuple[Metric[Any], ...] = (ZoneSeconds(), BanisterTrimp(), SpeedBandDistance())
 """What tiles and alert rules are made of."""
 _SHOWN_IDS = frozenset(metric.metric_id for metric in SHOWN)
-# Longer than from one summary for the cloud to the next, which asks for all.
+# Longer than from one summary for the cloud to the next, which asks for all; what is shown is asked for every second.
 _LEAST_NS, _MOST_NS = 12 * NS_PER_S, 20 * NS_PER_S
 
 
 class SessionMetrics:
     """A `MetricTracker` for windows of a second, whose values are those of one that takes each window as it comes.
 
-    The shown metrics do so. For the others windows wait for up to 20 s and are taken as one; whoever asks for one of
-    them has the waiting windows taken first.
+    Windows wait for up to 20 s and are taken as one; whoever asks for a metric has those that wait for it taken first.
     """
 
     def __init__(self, profile: Profile) -> None:
-        self._shown = MetricTracker(profile, SHOWN)
-        self._others = MetricTracker(profile, tuple(one for one in METRICS if one.metric_id not in _SHOWN_IDS))
-        self._waiting: list[Window] = []
         # Everybody's own, so that not all are taken in the same turn.
-        self._patience_ns = _LEAST_NS + crc32(profile.athlete.encode()) % (_MOST_NS - _LEAST_NS)
+        patience_ns = _LEAST_NS + crc32(profile.athlete.encode()) % (_MOST_NS - _LEAST_NS)
+        others = tuple(one for one in METRICS if one.metric_id not in _SHOWN_IDS)
+        self._shown = _Patient(MetricTracker(profile, SHOWN), patience_ns)
+        self._others = _Patient(MetricTracker(profile, others), patience_ns)
 
     def update(self, window: Window) -> None:
         """Take the athlete's next window."""
         self._shown.update(window)
-        self._waiting.append(window)
-        if window.end_ns - self._waiting[0].start_ns >= self._patience_ns:
-            self._take_waiting()
+        self._others.update(window)
 
     def value(self, metric_id: str, *, until_ns: int | None = None) -> MetricValue | None:
         """Return one metric's value, None if the athlete has no such metric; see `MetricTracker.value`."""
-        if metric_id in _SHOWN_IDS:
-            return self._shown.value(metric_id, until_ns=until_ns)
-        self._take_waiting()
-        return self._others.value(metric_id, until_ns=until_ns)
+        tracker = self._shown if metric_id in _SHOWN_IDS else self._others
+        return tracker.upto_now().value(metric_id, until_ns=until_ns)
 
     def values(self, *, until_ns: int | None = None) -> dict[str, MetricValue]:
         """Return every metric's value by `metric_id`, in the order of `METRICS`."""
         found = ((metric.metric_id, self.value(metric.metric_id, until_ns=until_ns)) for metric in METRICS)
         return {metric_id: value for metric_id, value in found if value is not None}
 
-    def _take_waiting(self) -> None:
+
+class _Patient:
+    """Keeps windows from a tracker until somebody asks for a value, or for so long."""
+
+    def __init__(self, tracker: MetricTracker, patience_ns: int) -> None:
+        self._tracker = tracker
+        self._patience_ns = patience_ns
+        self._waiting: list[Window] = []
+
+    def update(self, window: Window) -> None:
+        """Take the next window."""
+        self._waiting.append(window)
+        if window.end_ns - self._waiting[0].start_ns >= self._patience_ns:
+            self.upto_now()
+
+    def upto_now(self) -> MetricTracker:
+        """Return the tracker with every window taken."""
         if self._waiting:
-            self._others.update(joined(self._waiting))
+            self._tracker.update(joined(self._waiting))
             self._waiting = []
+        return self._tracker

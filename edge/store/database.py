@@ -11,7 +11,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from edge.store.log_check import hidden_commits
 from shared.errors import ConfigError, StoreCorrupt, StoreError, StoreFull
@@ -20,7 +20,9 @@ from shared.log import get_logger
 
 _log = get_logger("store")
 _SCHEMA = Path(__file__).parent / "schema"
-_SEGMENT_VERSION = 1
+_SEGMENT_VERSION = 2
+# What brings a file of the version before up to date.
+_SEGMENT_STEPS = {1: "ALTER TABLE chunk ADD COLUMN first INTEGER"}
 PAGE_BYTES = 4096
 # What a new schema needs in a database that has reached its limit.
 _MIGRATION_BYTES = 4 * 1024**2
@@ -37,9 +39,22 @@ class Connect(Protocol):
         ...
 
 
+class _Connection(sqlite3.Connection):
+    """Says that a file is damaged also where SQLite's words quote damaged bytes, which Python cannot decode."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Raises: sqlite3.Error."""
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError as exc:
+            damage = sqlite3.DatabaseError("the schema is damaged")
+            damage.sqlite_errorcode, damage.sqlite_errorname = sqlite3.SQLITE_CORRUPT, "SQLITE_CORRUPT"
+            raise damage from exc
+
+
 def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
     """Open a file for use by one thread at a time, whichever that is; transactions are begun and ended by hand."""
-    return sqlite3.connect(path, uri=uri, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(path, uri=uri, isolation_level=None, check_same_thread=False, factory=_Connection)
 
 
 def open_database(path: Path, *, max_bytes: int, connect: Connect = connect) -> sqlite3.Connection:
@@ -70,12 +85,10 @@ def open_segment(
         _durable(connection, path, max_bytes, on_hidden)
         version = _version(connection)
         if version == 0:
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in _statements(_SCHEMA / "segment.sql"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_SEGMENT_VERSION}")
-            connection.execute("COMMIT")
+            _change(connection, _statements(_SCHEMA / "segment.sql"))
             keep_folder(path.parent)
+        elif version in _SEGMENT_STEPS:
+            _change(connection, [_SEGMENT_STEPS[version]])
         elif version != _SEGMENT_VERSION:
             raise StoreError(f"{path}: the file has schema {version}, this program writes {_SEGMENT_VERSION}")
     return connection
@@ -222,6 +235,15 @@ def _migrate(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT INTO meta VALUES ('epoch', ?)", (new_epoch(),))
         connection.execute(f"PRAGMA user_version = {number}")
         connection.execute("COMMIT")
+
+
+def _change(connection: sqlite3.Connection, statements: list[str]) -> None:
+    """Bring a file of the journal up to the newest version in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {_SEGMENT_VERSION}")
+    connection.execute("COMMIT")
 
 
 def _statements(file: Path) -> list[str]:

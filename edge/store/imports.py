@@ -90,7 +90,8 @@ def _put(
     try:
         file.execute("BEGIN IMMEDIATE")
         file.executemany(
-            "INSERT INTO chunk (id, stored_ns, readings, digest, body, source) VALUES (?, ?, ?, ?, ?, 'file')",
+            "INSERT INTO chunk (id, stored_ns, readings, digest, body, source, first) "
+            "VALUES (?1, ?2, ?3, ?4, ?5, 'file', ?1)",
             [(segment.first_id + n, now_ns, count, digest(body), body) for n, (count, body) in enumerate(chunks)],
         )
         file.execute("COMMIT")
@@ -108,7 +109,7 @@ def _put(
         (origin, name, now_ns, sum(count for count, _ in chunks)),
     ).rowcount
     if taken:
-        segments.seal(segment, file, now_ns)
+        segments.seal(segment, file, now_ns, last=segment.first_id + len(chunks) - 1)
     connection.execute("COMMIT")
     if not taken:
         segments.remove(segment, now_ns)

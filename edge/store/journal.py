@@ -29,7 +29,7 @@ from edge.store.packing import pack
 from edge.store.past import Past, read_past
 from edge.store.restamp import ClockStep
 from edge.store.retention import StoredSession, retire, sessions
-from edge.store.segments import ID_BITS, Segment, Segments
+from edge.store.segments import ID_BITS, Segment, Segments, count_chunks
 from edge.store.steps import read_steps, record_step
 from edge.store.tail import SESSION_GAP_NS, Tail
 from edge.store.tallies import TallyBook
@@ -176,7 +176,7 @@ class Journal:
         await self.run(self.outbox.count_older, counted)
 
     async def recent(self, limit: int) -> list[Readings]:
-        """Return the blocks of the newest `limit` chunks, oldest first."""
+        """Return the blocks of the newest `limit` commits, oldest first, and of those merged with the first of them."""
         return await self.run(self._recent, limit)
 
     async def chunks_after(self, position: int, limit: int) -> list[tuple[int, list[Readings]]]:
@@ -289,11 +289,9 @@ class Journal:
         connection = self._segments.read(live[-1])
         if connection is None:
             return []
-        tail = " UNION ALL SELECT id FROM tail" if live[-1].file else ""
-        sql = f"SELECT min(id) FROM (SELECT id FROM chunk{tail} ORDER BY id DESC LIMIT ?)"  # noqa: S608  fixed words
         try:
-            (first,) = connection.execute(sql, (limit,)).fetchone()
-            rows = list(read_rows(connection, first - 1, limit)) if first else []
+            newest = max(count_chunks(connection)[0], live[-1].first_id)
+            rows = list(read_rows(connection, max(newest - limit, live[-1].first_id - 1), limit))
         finally:
             connection.close()
         return [block for row in rows if row.source == "live" for block in row.blocks or ()]

@@ -102,8 +102,7 @@ class Outbox:
         for content, body, count in packed.bodies:
             self._insert(Lane.RAW, content, body, count, segment=plan.segment)
         book.executemany(
-            "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) "
-            "VALUES (NULL, 'all', ?, ?, ?, 'stored bytes were damaged')",
+            "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) VALUES (NULL, 'all', ?, ?, ?, ?)",
             packed.damaged,
         )
         keep_tallies(book, plan.segment, packed.tallies)
@@ -298,6 +297,7 @@ class Outbox:
             filled=segment.filled,
             after=max(segment.filled, segment.first_id - 1 if segment.file else 0) if after is None else after,
             last=last,
+            knows_last=segment.knows_last or last != segment.last,
             readings=segment.readings,
             steps=read_steps(self._book),
             time_ns=segment.begun_ns,

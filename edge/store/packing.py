@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.store.chunks import Row, is_damage, read_rows, read_what_can_be
+from edge.store.chunks import Row, is_damage, missing_row, read_rows, read_what_can_be
 from edge.store.database import Connect, connect
 from edge.store.restamp import Steps, restamp
-from edge.store.segments import open_to_read
+from edge.store.segments import DAMAGED, DAMAGED_COMMITS, open_to_read
 from shared.readings import Readings, select
 from shared.tally import NOTHING, Tallies, tallies
 
@@ -30,6 +30,7 @@ class Plan:
     filled: int
     after: int
     last: int
+    knows_last: bool
     readings: int
     steps: Steps
     time_ns: int
@@ -38,11 +39,11 @@ class Plan:
 
 @dataclass(slots=True, kw_only=True)
 class Packed:
-    """Bodies of batches as (content, body, readings), what was damaged as (from_ns, to_ns, readings), and how far."""
+    """Bodies of batches as (content, body, readings), what was damaged as (from_ns, to_ns, count, reason)."""
 
     plan: Plan
     bodies: list[tuple[str, bytes, int]] = field(default_factory=list)
-    damaged: list[tuple[int, int, int]] = field(default_factory=list)
+    damaged: list[tuple[int, int, int, str]] = field(default_factory=list)
     tallies: Tallies = field(default_factory=dict)
     chunks: int = 0
     reached: int = 0
@@ -58,19 +59,18 @@ def pack(plan: Plan, *, only: tuple[str, int, int] | None = None) -> Packed:
     by_stream: dict[str, list[Readings]] = defaultdict(list)
     connection = open_to_read(plan.path, plan.connect)
     if connection is None:
-        packed.damaged.append((plan.time_ns, plan.time_ns, plan.readings))
+        packed.damaged.append((plan.time_ns, plan.time_ns, plan.readings, DAMAGED))
         packed.chunks = 1
         return packed
     readings, before = 0, plan.after
     try:
         for row in _rows(connection, plan):
-            if row.id > plan.last:
-                break
             if readings + row.readings > _MAX_READINGS and packed.chunks:
                 packed.reached = before
                 break
             if row.blocks is None:
-                packed.damaged.append((row.stored_ns, row.stored_ns, row.readings))
+                count, reason = (row.commits, DAMAGED_COMMITS) if row.commits else (row.readings, DAMAGED)
+                packed.damaged.append((row.stored_ns, row.stored_ns, count, reason))
             for block in row.blocks or ():
                 kept = _chosen(restamp(block, plan.steps), only)
                 if len(kept):
@@ -102,12 +102,16 @@ def _parts(blocks: list[Readings]) -> Iterator[list[Readings]]:
 
 
 def _rows(connection: sqlite3.Connection, plan: Plan) -> Iterator[Row]:
-    """Yield the rows after the plan's first; where pages are damaged, those that can still be found."""
+    """Yield the plan's rows, and one for what is missing; where pages are damaged, those that can still be found."""
     after, found = plan.after, 0
     try:
         for row in read_rows(connection, after, 1_000_000_000):
+            if row.id > plan.last:
+                break
             yield row
             after, found = row.id, found + row.readings
+        if after < plan.last:
+            yield missing_row(after, plan.last, plan.time_ns, commits=None if plan.knows_last else 0)
     except sqlite3.DatabaseError as exc:
         if not is_damage(exc):
             raise

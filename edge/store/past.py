@@ -25,7 +25,7 @@ def read_past(plan: Past, position: int, limit: int) -> Iterator[tuple[int, list
         if connection is None:
             continue
         try:
-            for row in read_rows(connection, position, limit, tail=False):
+            for row in read_rows(connection, max(position, segment.first_id - 1), limit, tail=False):
                 if row.source == "live":
                     yield row.id, [restamp(block, plan.steps) for block in row.blocks or []]
                     limit -= 1

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from edge.store.chunks import Row, read_rows
+from edge.store.chunks import Row, missing_row, read_rows
 from edge.store.database import open_reader, translated
 from edge.store.restamp import restamp
 from edge.store.segments import ID_BITS, Segment, has_tail, open_to_read, read_segments
@@ -28,6 +28,8 @@ class JournalReader:
         """Raises: StoreError where there is no database, or one of another version."""
         self._path = path
         self._book = open_reader(path)
+        self.damaged = 0
+        """How many of the chunks that `blocks` came upon are damaged or missing."""
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +76,8 @@ class JournalReader:
         steps = read_steps(self._book)
         for segment, connection in self._files(first, imported=imported):
             position = max(first, segment.first_id if segment.file else 0) - 1
-            for row in self._rows(connection, position):
+            for row in self._rows(segment, connection, position):
+                self.damaged += row.blocks is None
                 if row.source != "live" and not imported:
                     continue
                 blocks = [restamp(block, steps) for block in row.blocks or ()]
@@ -101,17 +104,23 @@ class JournalReader:
             finally:
                 connection.close()
 
-    def _rows(self, connection: sqlite3.Connection, position: int) -> Iterator[Row]:
-        """Yield rows in steps; the last seconds are read at once, before a merge makes one chunk of them."""
+    def _rows(self, segment: Segment, connection: sqlite3.Connection, position: int) -> Iterator[Row]:
+        """Yield rows in steps; the last seconds are read at once, before a merge makes one chunk of them.
+
+        Where the file ends before the chunk that the book knows as its last, a row for what is missing follows.
+        """
         try:
             tail, newest = _snapshot(connection, position)
             while position < newest:
-                rows = list(read_rows(connection, position, _STEP_CHUNKS, tail=False))
-                for row in rows:
-                    if row.id <= newest:
-                        yield row
-                position = rows[-1].id if rows else newest
+                steps = read_rows(connection, position, _STEP_CHUNKS, tail=False)
+                rows = [row for row in steps if row.id <= newest] or [missing_row(position, newest, segment.begun_ns)]
+                yield from rows
+                position = rows[-1].id
             yield from tail
+            position = tail[-1].id if tail else position
+            if position < segment.last:
+                known = None if segment.knows_last else 0
+                yield missing_row(position, segment.last, segment.begun_ns, commits=known)
         except sqlite3.Error as exc:
             raise translated(exc) from exc
 

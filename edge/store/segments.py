@@ -18,6 +18,10 @@ FOLDER = "journal"
 ID_BITS = 32
 # A file whose last chunk is not known is looked through as far as this: a day of commits, twenty a second.
 _FURTHEST = 2_000_000
+DAMAGED = "stored bytes were damaged"
+"""Why readings are missing that were stored; the count is theirs."""
+DAMAGED_COMMITS = f"{DAMAGED}: commits"
+"""The same where only their commits can be counted."""
 _LOGS = ("", "-wal", "-shm")
 _COLUMNS = "number, file, source, session_ns, begun_ns, ended_ns, sealed_ns, filled, last, readings, removed_ns"
 
@@ -42,6 +46,11 @@ class Segment:
     def first_id(self) -> int:
         """The id of its first chunk."""
         return (self.number << ID_BITS) + 1
+
+    @property
+    def knows_last(self) -> bool:
+        """Whether `last` is the id of a chunk: what was given up when it could not be read has none."""
+        return self.last != self.first_id + _FURTHEST
 
 
 class Segments:
@@ -129,22 +138,21 @@ class Segments:
     def _tell_hidden(self, segment: Segment, commits: int) -> None:
         """Record as a gap what a damaged log hides: how many commits, for their readings are not known."""
         self._book.execute(
-            "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) "
-            "VALUES (NULL, 'all', ?, ?, ?, 'stored bytes were damaged: commits')",
-            (segment.begun_ns, segment.ended_ns, commits),
+            "INSERT INTO gap (sensor, stream, from_ns, to_ns, count, reason) VALUES (NULL, 'all', ?, ?, ?, ?)",
+            (segment.begun_ns, segment.ended_ns, commits, DAMAGED_COMMITS),
         )
 
     def read(self, segment: Segment) -> sqlite3.Connection | None:
         """Open a file to read only, None where it is not there (any more)."""
         return open_to_read(self.path(segment), self.connect)
 
-    def seal(self, segment: Segment, connection: sqlite3.Connection, now_ns: int) -> None:
-        """Note what a file holds, and that nothing will be added; fold its log into it."""
-        last, readings, ended_ns = count_chunks(connection)
+    def seal(self, segment: Segment, connection: sqlite3.Connection, now_ns: int, *, last: int) -> None:
+        """Note what a file holds, and that nothing will be added; fold its log into it. `last` is its last chunk."""
+        found, readings, ended_ns = count_chunks(connection)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._book.execute(
             "UPDATE segment SET sealed_ns = ?, last = ?, readings = ?, ended_ns = max(ended_ns, ?) WHERE number = ?",
-            (now_ns, last, readings, ended_ns, segment.number),
+            (now_ns, max(found, last), readings, ended_ns, segment.number),
         )
 
     def give_up(
@@ -220,6 +228,13 @@ def has_tail(connection: sqlite3.Connection) -> bool:
     """Return whether a file keeps its last commits one by one: the book's own chunks do not."""
     sql = "SELECT 1 FROM sqlite_master WHERE name = 'tail'"
     return connection.execute(sql).fetchone() is not None
+
+
+def check_pages(connection: sqlite3.Connection) -> None:
+    """Read all of a file. Raises: StoreError when its pages do not fit together."""
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise StoreError(f"damaged: {verdict}")
 
 
 def count_chunks(connection: sqlite3.Connection) -> tuple[int, int, int]:

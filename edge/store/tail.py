@@ -11,7 +11,7 @@ from itertools import groupby
 
 from edge.store.chunks import is_damage, read_rows
 from edge.store.database import file_bytes, limit_pages
-from edge.store.segments import Segment, Segments, count_chunks
+from edge.store.segments import Segment, Segments, check_pages, count_chunks
 from shared.chunk_codec import digest, encode_chunk, encode_tail
 from shared.clock import NS_PER_S, Clock
 from shared.errors import StoreError
@@ -26,10 +26,9 @@ _MERGE_READINGS = 200_000
 # So many fit into one merge after a crash; what is more waits for the next.
 _MERGE_ROWS = 2000
 _SEGMENT_BYTES = 256 * 1024**2
-_INSERT = (
-    "INSERT INTO {} (id, stored_ns, readings, digest, body, source, boot, mono_ns) VALUES (?, ?, ?, ?, ?, 'live', ?, ?)"
-)
-_INSERT_TAIL, _INSERT_CHUNK = _INSERT.format("tail"), _INSERT.format("chunk")
+_COLUMNS = "id, stored_ns, readings, digest, body, source, boot, mono_ns"
+_INSERT_TAIL = f"INSERT INTO tail ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 'live', ?, ?)"  # noqa: S608  fixed words
+_INSERT_CHUNK = f"INSERT INTO chunk ({_COLUMNS}, first) VALUES (?, ?, ?, ?, ?, 'live', ?, ?, ?)"  # noqa: S608
 
 
 class Tail:
@@ -107,7 +106,7 @@ class Tail:
         else:
             body = encode_chunk(self._held)
             row = (self.last, self.newest_ns, self._held_readings, digest(body), body, self._clock.boot_id)
-            self._replace(self.connection, [(*row, self._newest_mono_ns)], self.last)
+            self._replace(self.connection, [(*row, self._newest_mono_ns, self._first_held)], self.last)
         self._forget()
 
     def seal(self, *, goes_on: bool) -> None:
@@ -119,7 +118,7 @@ class Tail:
             return
         try:
             self._merge()
-            self._segments.seal(self.segment, self.connection, self._clock.utc_ns())
+            self._segments.seal(self.segment, self.connection, self._clock.utc_ns(), last=self.last)
         except sqlite3.DatabaseError as exc:
             if not is_damage(exc):
                 raise
@@ -179,14 +178,14 @@ class Tail:
 
     def _open(self, segment: Segment, *, newest: bool) -> None:
         try:
-            connection = self._segments.open(segment, max_bytes=self._max_bytes)
-            last, readings, newest_ns = count_chunks(connection)
+            connection, (last, readings, newest_ns) = self._checked(segment)
         except (StoreError, sqlite3.DatabaseError) as exc:
             _log.error("a file of the journal cannot be gone on with", file=segment.file, problem=str(exc))
             self._segments.give_up(segment, self._clock.utc_ns())
             return
         self.segment, self.connection = segment, connection
-        self.last = max(last, segment.first_id - 1)
+        # What the book knows of and the file does not hold any more keeps its number: it is missed when it is read.
+        self.last = max(last, segment.last, segment.filled, segment.first_id - 1)
         self.readings, self.newest_ns = readings, newest_ns or segment.begun_ns
         self._on_disk = connection.execute("SELECT 1 FROM tail LIMIT 1").fetchone() is not None
         self._try_to_merge()
@@ -197,6 +196,20 @@ class Tail:
             self.seal(goes_on=goes_on)
         except (sqlite3.Error, StoreError) as exc:  # a full disk: its commits are sent as they stand
             self._abandon(exc, goes_on=goes_on)
+
+    def _checked(self, segment: Segment) -> tuple[sqlite3.Connection, tuple[int, int, int]]:
+        """Open a file whose pages are all in order, and return what `count_chunks` says of it.
+
+        Reads all of it, once a start: damage may hide the end, which nothing else tells, and writing makes it worse.
+        Raises: StoreError; sqlite3.Error.
+        """
+        connection = self._segments.open(segment, max_bytes=self._max_bytes)
+        try:
+            check_pages(connection)
+            return connection, count_chunks(connection)
+        except (StoreError, sqlite3.Error):
+            connection.close()
+            raise
 
     def _is_large(self) -> bool:
         return self.connection is not None and file_bytes(self.connection) >= self._segment_bytes
@@ -225,18 +238,22 @@ class Tail:
         above = max(facts)
         chunks: list[tuple[object, ...]] = []
         rows = [row for row in read_rows(connection, min(facts) - 1, _MERGE_ROWS) if row.id in facts]
-        for (boot, whole), members in groupby(rows, key=lambda row: (facts[row.id][0], row.blocks is not None)):
-            together = list(members)
+        # Ids without a hole differ from their places by the same number: what is missing is missed in the chunks too.
+        for (boot, whole, _), members in groupby(
+            enumerate(rows), key=lambda at: (facts[at[1].id][0], at[1].blocks is not None, at[1].id - at[0])
+        ):
+            together = [row for _, row in members]
             if not whole:
                 chunks += [
-                    (r.id, r.stored_ns, r.readings, facts[r.id][2], facts[r.id][3], boot, facts[r.id][1])
+                    (r.id, r.stored_ns, r.readings, facts[r.id][2], facts[r.id][3], boot, facts[r.id][1], r.id)
                     for r in together
                 ]
                 continue
             body = encode_chunk([block for row in together for block in row.blocks or ()])
             newest = together[-1]
             count = sum(row.readings for row in together)
-            chunks.append((newest.id, newest.stored_ns, count, digest(body), body, boot, facts[newest.id][1]))
+            mono_ns = facts[newest.id][1]
+            chunks.append((newest.id, newest.stored_ns, count, digest(body), body, boot, mono_ns, together[0].id))
         self._replace(connection, chunks, above)
         return True
 

@@ -112,7 +112,8 @@ class Broadcast:
         """Totals, expected heart rates, alerts and team metrics, until cancelled."""
         while True:
             await self._clock.sleep(_SECOND_S)
-            self._live.refresh()
+            for _ in self._live.refreshing():
+                await asyncio.sleep(0)
             await self._live.expect_effort()
             changes = self._live.watch_rules()
             for alert in changes:

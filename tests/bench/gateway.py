@@ -30,7 +30,7 @@ from tests.bench.speed import measure_rates
 from tests.bench.stored_bytes import measure_bytes
 
 COMMAND = "gateway"
-_SOAK = ROOT / "artifacts" / "faults" / "soak.json"
+_SOAK = ROOT / "tests" / "faults" / "records" / "soak.json"
 
 
 def surroundings() -> dict[str, Any]:

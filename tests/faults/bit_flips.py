@@ -23,6 +23,7 @@ from shared.chunk_codec import decode_chunk, encode_tail
 from shared.clock import ManualClock
 from shared.errors import SidelineError
 from shared.parquet_codec import decode_parquet
+from shared.tally import NOTHING, Tally, tallies
 from tests.faults.arm import Outcome
 from tests.faults.crash import write_image
 from tests.faults.sqlite_disk import Answer
@@ -46,6 +47,8 @@ class _Season:
     stood: NDArray[np.int64]
     """How many readings of each append stood there before the flip."""
     chunks: list[bytes]
+    sent: list[bytes]
+    """What the cloud has already."""
 
 
 @dataclass(slots=True)
@@ -55,7 +58,7 @@ class _Found:
     wrong: list[str] = field(default_factory=list)
     told: bool = False
     missing: int = 0
-    """Appends of which readings are not there any more."""
+    """Appends of which readings are not there any more, or never reach the cloud."""
 
 
 def bit_flips(count: int, seed: int, folder: Path) -> Outcome:
@@ -121,7 +124,8 @@ def _season(folder: Path, seed: int) -> _Season:
             blocks = [members for _, members in reader.blocks(imported=True)]
         stood = ledger.compare([block for members in blocks for block in members]).counts
         chunks = [encode_tail(members) for members in blocks]
-        return _Season(files=files, ledger=ledger, end_ns=clock.utc_ns(), stood=stood, chunks=chunks)
+        sent = list(ledger.moment.sent.values())
+        return _Season(files=files, ledger=ledger, end_ns=clock.utc_ns(), stood=stood, chunks=chunks, sent=sent)
 
     with watched_files(folder, lambda _: Answer.DONE):
         return asyncio.run(run())
@@ -189,6 +193,7 @@ async def _start(season: _Season, path: Path, found: _Found, *, sends: bool) -> 
 async def _send_all(journal: Journal, season: _Season, found: _Found) -> None:
     while await journal.run(journal.outbox.fill):
         pass
+    cloud = [block for body in season.sent for block in decode_parquet(body)]
     for _ in range(_MOST_BATCHES):
         batch = await journal.run(journal.outbox.next_pending, "gateway-1")
         if batch is None:
@@ -196,9 +201,15 @@ async def _send_all(journal: Journal, season: _Season, found: _Found) -> None:
         taken = sha256_hex(batch.body) == batch.header.sha256
         found.told |= not taken
         if taken:
-            found.wrong += [f"cloud: {words}" for words in season.ledger.compare(decode_parquet(batch.body)).wrong]
+            cloud += decode_parquet(batch.body)
         status = "stored" if taken else "rejected"
         await journal.run(journal.outbox.record_receipt, batch.header.epoch, batch.header.seq, status)
+    came = season.ledger.compare(cloud)
+    found.wrong += [f"cloud: {words}" for words in came.wrong]
+    found.missing = max(found.missing, int((came.counts < season.stood).sum()))
+    held = tallies(cloud)  # the gateway compares them with its own, and sends again what differs
+    for line in await journal.run(journal.tallies.kept):
+        found.told |= held.get((line.stream, line.hour), NOTHING) != Tally(line.count, line.digest)
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Run the fault matrix and write tests/faults/RESULTS.md. Hours; every portion is kept, a stopped run goes on.
+"""Run the fault matrix and write tests/faults/RESULTS.md: hours.
+
+What was counted stands in tests/faults/records, and belongs into the repository with the page. A run does what is
+missing of each row there, portion by portion, so that a stopped one goes on; `--again` counts anew.
 
 PYTHONPATH=. .venv/bin/python tests/faults/run.py [--arm NAME ...] [--share 1.0] [--seed 1] [--again] [--list]
 """
@@ -10,6 +13,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +21,17 @@ from tests.faults.arm import Arm, Outcome
 from tests.faults.matrix import ARMS
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "artifacts" / "faults"
+KEPT = Path(__file__).parent / "records"
 RESULTS = Path(__file__).parent / "RESULTS.md"
 _WORDS_KEPT = 20
+_VERSION = version("sideline")
 
 
 def run_arm(arm: Arm, *, share: float, seed: int, again: bool) -> dict[str, Any]:
     """Run what is missing of an arm, portion by portion, and return its record."""
     file = KEPT / f"{arm.name}.json"
     wanted = max(1, round(arm.count * share))
-    record: dict[str, Any] = {"tried": 0, "failed": 0, "failures": [], "notes": {}, "seconds": 0.0, "portions": 0}
-    if file.is_file() and not again:
-        known = json.loads(file.read_text())
-        record = known if known["seed"] == seed else record
-    record["seed"] = seed
+    record = _begun(file, seed, again=again)
     if "control" not in record and arm.control is not None:
         outcome, _ = _try(arm.control, arm.control_count, seed)
         record["control"] = {"tried": outcome.tried, "failed": len(outcome.failures), "notes": outcome.notes}
@@ -39,15 +40,7 @@ def run_arm(arm: Arm, *, share: float, seed: int, again: bool) -> dict[str, Any]
     while record["tried"] < wanted:
         count = min(arm.portion, wanted - record["tried"])
         outcome, seconds = _try(arm.run, count, seed + 1000 * record["portions"])
-        record["tried"] += outcome.tried
-        record["failed"] += len(outcome.failures)
-        record["failures"] = (record["failures"] + outcome.failures)[:_WORDS_KEPT]
-        record["notes"] = {
-            key: record["notes"].get(key, 0) + outcome.notes.get(key, 0) for key in {**record["notes"], **outcome.notes}
-        }
-        record["seconds"] = round(record["seconds"] + seconds, 1)
-        record["portions"] += 1
-        record["ended"] = f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M}"
+        _add(record, outcome, seconds)
         _keep(file, record)
         print(
             f"{arm.name}: {record['tried']:,} of {wanted:,}, {record['failed']} failed, {record['seconds']:.0f} s",
@@ -56,6 +49,32 @@ def run_arm(arm: Arm, *, share: float, seed: int, again: bool) -> dict[str, Any]
         for words in outcome.failures[:3]:
             print(f"  {words}", flush=True)
     return record
+
+
+def _begun(file: Path, seed: int, *, again: bool) -> dict[str, Any]:
+    """Return what was counted before with this seed, or an empty record."""
+    if file.is_file() and not again:
+        known: dict[str, Any] = json.loads(file.read_text())
+        if known["seed"] == seed:
+            return known
+    return {
+        "tried": 0, "versions": {}, "failed": 0, "failures": [], "notes": {}, "seconds": 0.0, "portions": 0,
+        "seed": seed,
+    }  # fmt: skip
+
+
+def _add(record: dict[str, Any], outcome: Outcome, seconds: float) -> None:
+    """Add a portion to a record, under the version of Sideline that is installed."""
+    record["tried"] += outcome.tried
+    record["versions"][_VERSION] = record["versions"].get(_VERSION, 0) + outcome.tried
+    record["failed"] += len(outcome.failures)
+    record["failures"] = (record["failures"] + outcome.failures)[:_WORDS_KEPT]
+    record["notes"] = {
+        key: record["notes"].get(key, 0) + outcome.notes.get(key, 0) for key in {**record["notes"], **outcome.notes}
+    }
+    record["seconds"] = round(record["seconds"] + seconds, 1)
+    record["portions"] += 1
+    record["ended"] = f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M}"
 
 
 def page() -> str:
@@ -76,16 +95,17 @@ def page() -> str:
             else arm.why_no_control
         )
         rows.append(
-            f"| {arm.row} | {arm.fault} | {record['tried']:,} | {record['seed']} | {arm.checked} | {result}"
+            f"| {arm.row} | {arm.fault} | {_counted(record)} | {record['seed']} | {arm.checked} | {result}"
             f"{f' ({notes})' if notes else ''} | {shown} |"
         )
     table = "\n".join(rows)
     return f"""# Faults
 
-{datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC, {platform.system()} {platform.release()} {platform.machine()}, Python
-{platform.python_version()}. Each row: `PYTHONPATH=. .venv/bin/python tests/faults/run.py --arm NAME`; all of them:
-`make faults`. No failure in n tries means less than 3/n at 95 % confidence. A control does the same to a variant that
-is known to lose: it must fail, or the row could not see a loss.
+Sideline {_VERSION}, {datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC, {platform.system()} {platform.release()}
+{platform.machine()}, Python {platform.python_version()}. Each row:
+`PYTHONPATH=. .venv/bin/python tests/faults/run.py --arm NAME`; what is missing of all: `make faults`. Counts are of
+this version; those of another are named. No failure in n tries means less than 3/n at 95 % confidence. A control does
+the same to a variant that is known to lose: it must fail, or the row could not see a loss.
 
 | row | fault | count | seed | checked | result | control |
 |---|---|---|---|---|---|---|
@@ -94,6 +114,12 @@ is known to lose: it must fail, or the row could not see a loss.
 Names of the rows: {", ".join(f"{arm.row} `{arm.name}`" for arm in sorted(ARMS, key=lambda arm: arm.row))}.
 
 {soak_section()}"""
+
+
+def _counted(record: dict[str, Any]) -> str:
+    """Return how often a fault was put, and how much of it to another version than this one."""
+    others = [f"{tried:,} to {name}" for name, tried in sorted(record["versions"].items()) if name != _VERSION]
+    return f"{record['tried']:,}" + (f" ({', '.join(others)})" if others else "")
 
 
 def soak_section() -> str:
@@ -121,7 +147,7 @@ def soak_section() -> str:
         "models": ", ".join(f"{name} {version}: {runs:,} runs" for name, (version, runs) in found["models"].items()),
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    return f"""{title}: {record["minutes"]:g} minutes, ended {record["ended"]} UTC.
+    return f"""{title}: {record["minutes"]:g} minutes of Sideline {record["version"]}, ended {record["ended"]} UTC.
 
 | | |
 |---|---|
@@ -149,7 +175,7 @@ def main() -> int:
     parser.add_argument("--arm", action="append", choices=[arm.name for arm in ARMS], help="only this row; repeatable")
     parser.add_argument("--share", type=float, default=1.0, help="share of each row's count, 0.01 for a quick look")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--again", action="store_true", help="forget what was kept of these rows")
+    parser.add_argument("--again", action="store_true", help="count these rows anew; else what is missing is done")
     parser.add_argument("--page", action="store_true", help="only write the page of what was kept")
     parser.add_argument("--list", action="store_true", help="name the rows and end")
     chosen = parser.parse_args()

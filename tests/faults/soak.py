@@ -4,7 +4,7 @@ PYTHONPATH=. .venv/bin/python tests/faults/soak.py [--minutes 60]
 
 Real processes: mosquitto, the cloud's ingest, the gateway with every model that the project releases, one tablet and
 the load of 60 athletes: positions at 25 Hz, heart rate at 1 Hz, motion at 100 Hz in 10 frames, 2,160 messages a second.
- Every ten seconds a line of what it held goes into artifacts/faults/soak.json.
+It is looked at every ten seconds; one line a minute goes into tests/faults/records/soak.json.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from tests.fakes.broker import Broker
 from tests.integration.gateway_process import free_port, gateway_health
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "artifacts" / "faults" / "soak.json"
+KEPT = Path(__file__).parent / "records" / "soak.json"
 ATHLETES = 60
 EVERY_S = 10.0
 _WARM_UP_S = 600.0
@@ -195,7 +196,8 @@ class Tablet:
 
 async def soak(minutes: float, folder: Path, kept: Path, *, all_models: bool) -> dict[str, Any]:
     """Run for so long and return the record, which is kept in `kept` as it grows."""
-    record: dict[str, Any] = {"started": f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M}", "minutes": minutes, "samples": []}
+    started = f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M}"
+    record: dict[str, Any] = {"started": started, "version": version("sideline"), "minutes": minutes, "samples": []}
     site = Site(folder, all_models=all_models)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -300,10 +302,18 @@ async def _finish(site: Site, url: str, tablet: Tablet) -> dict[str, Any]:
     }
 
 
+def _one_a_minute(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first sample of each minute, and the last of all."""
+    firsts = {sample["s"] // 60: sample for sample in reversed(samples)}
+    return [*reversed(firsts.values()), *(sample for sample in samples[-1:] if sample not in firsts.values())]
+
+
 def _keep(record: dict[str, Any], kept: Path) -> None:
     kept.parent.mkdir(parents=True, exist_ok=True)
     fresh = kept.with_suffix(".new")
-    fresh.write_text(json.dumps(record) + "\n")
+    lines = ",\n".join(json.dumps(sample) for sample in _one_a_minute(record["samples"]))
+    rest = json.dumps({name: value for name, value in record.items() if name != "samples"})
+    fresh.write_text(f'{rest[:-1]}, "samples": [\n{lines}\n]}}\n')
     fresh.replace(kept)
 
 

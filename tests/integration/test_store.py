@@ -230,6 +230,21 @@ async def test_store_when_a_chunk_is_damaged_then_a_restart_still_reads_the_othe
         assert [len(blocks) for _, blocks in chunks] == [1, 0, 1]
 
 
+async def test_recent_when_commits_are_merged_then_only_the_chunks_of_the_newest_are_read(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Rule: what is asked for is commits: hours of merged ones would fill the memory at each start."""
+    async with opened(tmp_path, clock) as journal:
+        for n in range(30):
+            await journal.append([heart_rates([60 + n], first=n)])
+            if n % 10 == 9:
+                await journal.run(journal._tail.merge)
+        await journal.append([heart_rates([90], first=30)])
+        newest = [bpm for block in await journal.recent(5) for bpm in block.values[:, 0].tolist()]
+        assert newest == list(range(80, 91))
+        assert sum(map(len, await journal.recent(99))) == 31
+
+
 async def test_store_when_full_then_it_says_so_loses_nothing_and_recovers(tmp_path: Path, clock: ManualClock) -> None:
     """Rule: at its limit an append fails whole with StoreFull; what is stored stays readable; deleting makes room."""
     async with opened(tmp_path, clock, max_bytes=MAX_BYTES) as journal:

@@ -8,7 +8,10 @@ CREATE TABLE chunk (
     body BLOB NOT NULL,
     source TEXT NOT NULL DEFAULT 'live',
     boot TEXT,
-    mono_ns INTEGER
+    mono_ns INTEGER,
+    -- The first of the commits that the chunk was made of, its own id is that of the last: each chunk begins where the
+    -- one before it ended, so that a row that damaged pages hide is missed. NULL of chunks of an older version.
+    first INTEGER
 ) STRICT;
 
 -- The commits of the last seconds, one row each; merged into one chunk, under the id of the last.

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +229,8 @@ def test_restore_when_the_session_is_long_then_the_models_inputs_are_those_of_on
         whole.take(between(begun, begun + 1))
         if begun >= 880:
             again.take(between(begun, begun + 1))
+    for live in (whole, again):
+        live.refresh()
     one, other = (effort.row(live.athletes[AthleteId(ATHLETE)].effort_state) for live in (whole, again))
     assert one is not None
     assert other is not None
@@ -262,3 +264,33 @@ async def test_totals_when_a_tag_is_five_seconds_slow_then_they_are_whole(bench:
     bench.live.refresh()
     assert bench.live.late == 0
     assert bench.live.athletes[ATHLETE].totals["distance_m"] == pytest.approx(60 * 3.0, abs=0.5)
+
+
+def test_refreshing_when_two_squads_train_then_each_second_takes_half_and_every_total_moves_on(bench: Bench) -> None:
+    """Rule: a second refreshes thirty athletes at most, one a step, and nobody waits for longer than a second more."""
+    squads = roster(60)
+    live = Live(Wearers(squads), SessionSettings(), [], bench.runner, bench.clock)
+    path = run_of(10)
+    live.take(
+        [replace(path, sensor=SensorId(f"tag-{a.number}"), athlete=AthleteId(a.athlete)) for a in squads.athletes]
+    )
+    known: list[set[AthleteId]] = []
+    for _ in range(2):
+        steps = sum(1 for _ in live.refreshing())
+        known.append({athlete for athlete, one in live.athletes.items() if one.totals})
+        assert steps == 30
+    assert [len(athletes) for athletes in known] == [30, 60]
+    assert live.metrics_of(AthleteId(squads.athletes[0].athlete)) is not None
+
+
+async def test_metrics_when_asked_before_the_second_is_over_then_they_hold_what_has_come(bench: Bench) -> None:
+    """Rule: who opens an athlete, and the summary for the cloud, see every window that is over."""
+    bench.live.take([run_of(30)])
+    metrics = bench.live.metrics_of(AthleteId(ATHLETE))
+    assert metrics is not None
+    shown = {metric.metric: metric.values[0] for metric in metrics.metrics}
+    assert shown["distance@2"] == pytest.approx(28 * 3.0, abs=3.0)
+    bench.start()
+    bench.live.take([run_of(30)])
+    told = {summary.metric: summary.values for summary in await bench.live.summaries(bench.clock.utc_ns())}
+    assert told["distance@2"][0] == pytest.approx(28 * 3.0, abs=3.0)

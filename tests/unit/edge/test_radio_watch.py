@@ -153,3 +153,15 @@ def test_losses_when_only_some_messages_hold_a_second_stream_then_nothing_is_los
         if n % 600 == 0:
             losses.add(STRAP, "battery", "boot-1", n, 1, n * NS_PER_S // 10)
     assert losses.percent(STRAP, 120 * NS_PER_S) == 0.0
+
+
+def test_losses_when_a_sensor_falls_silent_then_what_is_older_than_a_minute_counts_no_more() -> None:
+    """Rule: the share is the last minute's at the moment of asking, and what comes afterwards begins anew."""
+    losses = Losses()
+    for second in range(60):
+        losses.add(STRAP, "position", "boot", 20 * second, 10, second * NS_PER_S)
+    assert losses.percent(STRAP, 59 * NS_PER_S) == 49.6  # of the last number's gap nobody knows yet
+    assert losses.percent(STRAP, 108 * NS_PER_S) == 50.0
+    assert losses.percent(STRAP, 200 * NS_PER_S) is None
+    losses.add(STRAP, "position", "boot", 1190, 20, 200 * NS_PER_S)
+    assert losses.percent(STRAP, 200 * NS_PER_S) == 0.0

@@ -47,12 +47,39 @@ def test_seen_when_a_device_restarts_then_its_numbers_are_new() -> None:
 
 
 def test_seen_when_it_runs_for_long_then_memory_is_bounded_and_the_newest_are_known() -> None:
-    """Rule: the last 1,024 numbers at least are remembered, never more than 2,048."""
+    """Rule: the last 2,048 numbers are remembered, and no more."""
     seen = Seen()
     for n in range(50_000):
         assert seen.add("s", "position", "b", n)
-    assert not any(seen.add("s", "position", "b", n) for n in range(50_000 - 1024, 50_000))
-    assert all(len(known) <= 2048 for known in seen._known.values())
+    assert not any(seen.add("s", "position", "b", n) for n in range(50_000 - 2048, 50_000))
+    assert seen.add("s", "position", "b", 50_000 - 2049)
+    assert all(came.bit_length() <= 2048 for _, came in seen._known.values())
+
+
+@pytest.mark.parametrize("jump", [1, 10, 2047, 2048, 2**40])
+def test_seen_when_a_device_leaps_ahead_then_what_it_passed_is_new_and_what_came_is_known_while_near(jump: int) -> None:
+    """Rule: the memory goes with the highest number, however far that leaps."""
+    seen = Seen()
+    assert seen.add("s", "position", "b", 0)
+    assert seen.add("s", "position", "b", jump)
+    assert not seen.add("s", "position", "b", jump)
+    assert seen.add("s", "position", "b", 0) is (jump >= 2048)
+    assert jump == 1 or seen.add("s", "position", "b", jump - 1)
+
+
+def test_seen_when_a_batch_is_forgotten_then_its_numbers_are_new_and_those_before_are_known() -> None:
+    """Rule: forgetting leads back to `begin`, also where the batch leapt beyond the memory or began an origin."""
+    seen = Seen()
+    for n in range(5):
+        seen.add("s", "position", "b", n)
+    seen.begin()
+    for n in (2, 7, 100_000):
+        seen.add("s", "position", "b", n)
+    seen.add("s", "position", "c", 0)
+    seen.forget()
+    assert not any(seen.add("s", "position", "b", n) for n in range(5))
+    assert all(seen.add("s", "position", "b", n) for n in (7, 100_000))
+    assert seen.add("s", "position", "c", 0)
 
 
 def test_seen_when_a_device_never_keeps_its_origin_then_memory_is_bounded_and_others_are_known() -> None:

@@ -1,5 +1,7 @@
 """Event-time windows: what they hold depends on the readings, not on how and when they came."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -100,6 +102,16 @@ def test_windows_when_an_athlete_falls_silent_then_advance_closes_them() -> None
     assert (window.start_ns, window.end_ns) == (START_NS, START_NS + NS_PER_S)
     assert windower.advance(over_ns + 9 * NS_PER_S) == []
     assert over_ns + NS_PER_S - START_NS <= windower.delay_ns
+
+
+def test_windows_when_one_athlete_is_named_then_advance_closes_only_theirs() -> None:
+    """Rule: an athlete's windows can be closed in that athlete's turn; one who sent nothing has none."""
+    windower = Windower()
+    windower.push(positions([[0.0, 0.0]]), replace(positions([[1.0, 0.0]]), athlete=AthleteId("a02")))
+    later_ns = START_NS + 2 * PATIENCE_NS
+    assert windower.advance(later_ns, AthleteId("a03")) == []
+    assert [window.athlete for window in windower.advance(later_ns, AthleteId("a02"))] == ["a02"]
+    assert [window.athlete for window in windower.advance(later_ns)] == [positions([[0.0, 0.0]]).athlete]
 
 
 @pytest.mark.parametrize("slow_s", [1.5, 5.0, 14.0])

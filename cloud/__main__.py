@@ -6,18 +6,49 @@ import typer
 
 from cloud import commands as everything
 from cloud.datasets import commands as datasets
+from cloud.evaluation import commands as evaluation
 from cloud.ingest import commands as ingest
 from cloud.pipeline import commands as pipeline
 from cloud.registry import commands as registry
+from cloud.serving import commands as serving
 from cloud.training import commands as training
+from cloud.training.tracking import commands as experiments
 from shared.errors import ConfigError, SidelineError
 
-_ROOMS = (everything, ingest, pipeline, datasets, training, registry)
+_ROOMS = (everything, ingest, pipeline, datasets, training, evaluation, experiments, registry, serving)
 _EXTRA_OF = {
-    "train": ("torch", "torch_geometric", "lightning", "onnxscript", "tensorboard"),
+    "train": ("torch", "torch_geometric", "lightning", "onnxscript"),
+    "wandb": ("wandb",),
     "cloud": (
-        *("apache_beam", "deltalake", "fastapi", "mlflow", "onnx", "onnxruntime", "pandas", "prometheus_client"),
-        *("pyarrow", "rich", "sklearn", "skl2onnx", "sqlalchemy", "structlog", "tuf", "uvicorn"),
+        *(
+            "apache_beam",
+            "defusedxml",
+            "deltalake",
+            "fastapi",
+            "fitdecode",
+            "kloppy",
+            "matplotlib",
+            "mlflow",
+            "onnx",
+            "onnxruntime",
+            "openlineage",
+            "pandas",
+            "pandera",
+            "prometheus_client",
+        ),
+        *(
+            "pyarrow",
+            "rich",
+            "scipy",
+            "shap",
+            "sklearn",
+            "skl2onnx",
+            "sqlalchemy",
+            "structlog",
+            "tensorboard",
+            "tuf",
+            "uvicorn",
+        ),
     ),
 }
 

@@ -1,7 +1,8 @@
 """The cloud's settings and the layout of its data directory, each said once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -9,6 +10,33 @@ from shared.batch import MAX_BATCH_BYTES
 from shared.errors import ConfigError
 from shared.ids import GatewayId
 from shared.settings import read_settings
+
+
+class TrackingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where runs are recorded beside MLflow and TensorBoard's files."""
+
+    wandb: Literal["off", "offline", "online"] = "off"
+    """Weights & Biases: `offline` keeps files for `wandb sync`; `online` sends them, logged in by `wandb login`."""
+    wandb_project: str = "sideline"
+    wandb_entity: str = ""
+    """Whose project; the login's own when empty."""
+
+
+class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How predictions are served over HTTP."""
+
+    host: str = "127.0.0.1"
+    port: int = 8090
+    token_file: str = ""
+    """A file with the bearer token that callers show; needed where others than this machine can reach the service."""
+    threads: int = 2
+    """Calls of models at once; each runs on one core."""
+    max_in_flight: int = 32
+    """Requests held in memory at once; 32 x 4 MiB is 128 MiB."""
+    max_body_bytes: int = 4 * 1024 * 1024
+    body_timeout_s: float = 30.0
+    max_loaded: int = 16
+    """Model versions held in memory; the one unused longest goes first."""
 
 
 class CloudSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,13 +60,16 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Two readings of a gateway further apart than this belong to two sessions."""
     log_level: str = "info"
     log_json: bool = False
+    tracking: TrackingSettings = TrackingSettings()
+    serving: ServingSettings = ServingSettings()
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things lie below the data directory."""
+    """Where things lie below the data directory, and where runs of trainings are recorded beside it."""
 
     root: Path
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
     @property
     def ledger(self) -> Path:
@@ -64,6 +95,11 @@ class Layout:
     def mlflow_artifacts(self) -> Path:
         """MLflow's artifacts."""
         return self.root / "mlartifacts"
+
+    @property
+    def experiments(self) -> Path:
+        """What runs leave beside MLflow: saved models, TensorBoard's files, runs that wait for MLflow."""
+        return self.root / "experiments"
 
     @property
     def release_metadata(self) -> Path:
@@ -98,9 +134,9 @@ def load_settings(path: Path | None, data_dir: Path | None) -> tuple[CloudSettin
     settings = CloudSettings() if path is None else read_settings(path, CloudSettings)
     _check(settings, str(path or "settings"))
     if data_dir is not None:
-        return settings, Layout(data_dir.resolve())
+        return settings, Layout(data_dir.resolve(), settings.tracking)
     base = Path.cwd() if path is None else path.resolve().parent
-    return settings, Layout((base / settings.data_dir).resolve())
+    return settings, Layout((base / settings.data_dir).resolve(), settings.tracking)
 
 
 def _check(settings: CloudSettings, where: str) -> None:
@@ -117,5 +153,11 @@ def _check(settings: CloudSettings, where: str) -> None:
     ):
         if getattr(settings, key) <= 0:
             raise ConfigError(where, f"{key} must be above 0")
+    serving = settings.serving
+    if not 0 <= serving.port <= 65535:
+        raise ConfigError(where, f"serving.port {serving.port} is not in 0..65535")
+    for key in ("threads", "max_in_flight", "max_body_bytes", "body_timeout_s", "max_loaded"):
+        if getattr(serving, key) <= 0:
+            raise ConfigError(where, f"serving.{key} must be above 0")
     if settings.retry_after_s < 0:
         raise ConfigError(where, "retry_after_s must not be negative")

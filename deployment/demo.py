@@ -121,7 +121,7 @@ def retrain(demo: Demo) -> None:
     console.print("· retraining effort from what was just collected")
     try:
         output = demo.children.run(
-            python("cloud", "retrain", "effort", "--data-dir", str(demo.folder / "cloud"), "--json")
+            python("cloud", "retrain", "effort", "--cloud-dir", str(demo.folder / "cloud"), "--json")
         )
     except DemoError as exc:
         console.print(f"  not retrained: {exc.problem}")
@@ -176,8 +176,8 @@ def compare(demo: Demo) -> dict[str, Any]:
     Raises: DemoError when they cannot be compared; a difference is a result.
     """
     cloud, truth = str(demo.folder / "cloud"), str(demo.folder / "truth.jsonl")
-    demo.children.run(python("cloud", "pipeline", "--data-dir", cloud, "--json"))
-    verified = demo.children.finish(python("cloud", "verify", "--data-dir", cloud, "--truth", truth, "--json"))
+    demo.children.run(python("cloud", "pipeline", "--cloud-dir", cloud, "--json"))
+    verified = demo.children.finish(python("cloud", "verify", "--cloud-dir", cloud, "--truth", truth, "--json"))
     try:
         found: dict[str, Any] = json.loads(verified.stdout)
     except json.JSONDecodeError:

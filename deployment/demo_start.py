@@ -105,22 +105,22 @@ def start_broker(demo: Demo) -> int:
 def set_up(demo: Demo) -> None:
     """Make the cloud's folder with its keys, and enrol the gateway."""
     cloud = str(demo.folder / "cloud")
-    demo.children.run(python("cloud", "setup", "--data-dir", cloud))
-    demo.children.run(python("cloud", "enroll", GATEWAY, "--data-dir", cloud, "--out", str(demo.folder / "enrolment")))
+    demo.children.run(python("cloud", "setup", "--cloud-dir", cloud))
+    demo.children.run(python("cloud", "enroll", GATEWAY, "--cloud-dir", cloud, "--out", str(demo.folder / "enrolment")))
 
 
 def release_first_models(demo: Demo) -> None:
     """Sign the models that come with the project, so that the gateway fetches them."""
     for folder in sorted(p for p in (ROOT / "deployment" / "models").iterdir() if p.is_dir()):
         demo.children.run(
-            python("cloud", "release", folder.name, "--from", str(folder), "--data-dir", str(demo.folder / "cloud"))
+            python("cloud", "release", folder.name, "--from", str(folder), "--cloud-dir", str(demo.folder / "cloud"))
         )
 
 
 def start_cloud(demo: Demo, port: int) -> Child:
     """Start the cloud's API."""
     ready = str(demo.folder / "cloud-ready.json")
-    words = ["--data-dir", str(demo.folder / "cloud"), "--port", str(port), "--ready-file", ready]
+    words = ["--cloud-dir", str(demo.folder / "cloud"), "--port", str(port), "--ready-file", ready]
     return demo.children.start("cloud", python("cloud", "api", *words))
 
 

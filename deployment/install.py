@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 TABLET = ROOT / "edge" / "tablet"
-EXTRAS = {"demo": "edge,cloud,sim", "test": "edge,cloud,sim,train"}
+EXTRAS = {"demo": "edge,cloud,sim", "test": "edge,cloud,sim,train,notebooks,pages,wandb"}
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = 20
 SIGN_OF_LIFE_S = 10
@@ -42,7 +42,7 @@ def main() -> int:
 def install_python(target: str) -> int:
     """Make the virtual environment and install the target's extras, unless that is done already."""
     cross_checks = ROOT / "deployment" / "cross_checks.txt"
-    wanted = digest([ROOT / "pyproject.toml", ROOT / "deployment" / "constraints.txt", cross_checks])
+    wanted = digest([ROOT / "pyproject.toml", ROOT / "deployment" / "constraints.txt", cross_checks, Path(__file__)])
     stamp = VENV / f".installed-{target}"
     if any(s.exists() and s.read_text() == wanted for s in (stamp, VENV / ".installed-test")):
         return 0

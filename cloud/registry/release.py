@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from cloud.registry.gate import check_better, primary_metric
 from cloud.registry.repository import Repository
 from cloud.settings import Layout
 from cloud.training.artifacts import CARD_FILE, MODEL_FILE, Artifacts, parse_version, read_artifact
@@ -15,9 +16,6 @@ from shared.errors import ConfigError, ModelIncompatible
 from shared.features.registry import feature_set
 from shared.model_card import ModelCard
 from shared.release import CHANNEL_TARGET, Channel, card_target, model_target, read_channel
-
-PRIMARY_METRIC: Mapping[str, str] = {"effort": "mae_bpm", "trajectory": "ade_2s_m"}
-"""The metric (lower is better) in which a model must beat its baseline on held-out data before it may be released."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,23 +98,14 @@ def check_releasable(card: ModelCard, model: bytes) -> None:
     """
     features = feature_set(card.feature_set, card.feature_hash)
     check_golden(model, card)
-    metric = PRIMARY_METRIC.get(card.name)
-    if metric is None:
-        raise ModelIncompatible(f"no primary metric is known for a model named {card.name}")
+    primary_metric(card.name)
     features.check_names(card.name, card.inputs, card.outputs)
     for vector in card.golden:
         features.check_shapes(
             {name: value.array() for name, value in vector.inputs.items()},
             {name: value.array() for name, value in vector.outputs.items()},
         )
-    reached, baseline = card.metrics.get(metric), card.baseline.get(metric)
-    if reached is None or baseline is None:
-        raise ModelIncompatible(f"{card.name} {card.version}: the card does not compare {metric} with a baseline")
-    if not reached < baseline:
-        raise ModelIncompatible(
-            f"{card.name} {card.version} is not better than its baseline on held-out rows "
-            f"({metric} {reached:.3g}, baseline {baseline:.3g}); it stays saved and is not released"
-        )
+    check_better(card)
 
 
 def _channel(repository: Repository) -> Channel:

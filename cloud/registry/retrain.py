@@ -9,13 +9,15 @@ from cloud.registry.release import open_repository, release
 from cloud.registry.store import mark_released
 from cloud.settings import CloudSettings, Layout
 from cloud.training.artifacts import Artifacts, read_artifact
-from cloud.training.effort import NAME
 from cloud.training.jobs import effort_data, run_effort
+from cloud.training.tabular.effort import EFFORT
 from shared.clock import NS_PER_S, Clock
 from shared.errors import SidelineError
 from shared.log import FailureLog, get_logger
 from shared.model_card import ModelCard
 from shared.release import card_target
+
+NAME = EFFORT.name
 
 
 class Retrained(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

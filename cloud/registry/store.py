@@ -4,8 +4,8 @@ from typing import Any
 
 from cloud.registry.release import Released
 from cloud.settings import Layout
-from cloud.training.tracker import SHA256_TAG, open_client
-from shared.errors import StoreError
+from cloud.training.tracking.mlflow_database import SHA256_TAG, open_client, translated
+from shared.errors import ConfigError, StoreError
 from shared.log import get_logger
 
 RELEASED = "released"
@@ -21,23 +21,18 @@ def mark_released(layout: Layout, released: Released) -> str | None:
         return None
     try:
         return _mark(layout, released)
-    except StoreError as exc:
+    except (StoreError, ConfigError) as exc:
         get_logger("registry").warning("the model registry was not told of a release", problem=str(exc))
         return None
 
 
 def _mark(layout: Layout, released: Released) -> str | None:
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415  over a second of import
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
-
-    try:
-        client = open_client(layout)
+    client = open_client(layout)
+    with translated():
         version = _registered(client, released)
         if version is not None:
             client.set_registered_model_alias(released.model, RELEASED, version)
             client.set_model_version_tag(released.model, version, _VERSION_TAG, released.version)
-    except (MlflowException, SQLAlchemyError, OSError) as exc:
-        raise StoreError(f"model registry: {exc}") from exc
     return version
 
 

@@ -40,6 +40,7 @@ class OnnxModel:
             raise ModelIncompatible(f"the ONNX file cannot be loaded: {exc}") from exc
         self.inputs = [value.name for value in self._session.get_inputs()]
         self.outputs = [value.name for value in self._session.get_outputs()]
+        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Return the outputs by name.

@@ -1,5 +1,6 @@
 """What made a model: our code's version and those of the libraries that matter to its numbers."""
 
+import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,9 +21,9 @@ def code_version() -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of the installed libraries that can change a model."""
+    """Return the versions of Python and of the installed libraries that can change a model."""
     found = {name: _package(name) for name in _PACKAGES}
-    return {name: text for name, text in found.items() if text is not None}
+    return {"python": platform.python_version()} | {name: text for name, text in found.items() if text is not None}
 
 
 def _package(name: str) -> str | None:

@@ -1,43 +1,67 @@
-"""ExperimentTracker: a thin layer over MLflow on SQLite that always says which data, code and libraries a run used.
+"""ExperimentTracker: what a training did, in MLflow, in TensorBoard's files, and where set at Weights & Biases.
 
 Tracking serves people who compare runs; a run that trains well must not be lost because the tracker failed. Failures
-are logged once and the run goes on.
+are logged once and the run goes on; what MLflow could not take is replayed when the next run starts.
 """
 
-import logging
-import os
-import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import closing
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Self, TypeVar
 
 from cloud.settings import Layout
 from cloud.training.provenance import code_version, package_versions
-from shared.errors import StoreError
+from cloud.training.tracking import queries
+from cloud.training.tracking.event_files import EventFiles
+from cloud.training.tracking.events import (
+    ArtifactKept,
+    Ended,
+    Event,
+    Metrics,
+    ModelSaved,
+    Parameters,
+    Sink,
+    Started,
+)
+from cloud.training.tracking.mlflow_database import MlflowDatabase
+from cloud.training.tracking.queries import Comparison, RunSummary
+from cloud.training.tracking.saved_models import Model, write_model
+from cloud.training.tracking.spooled import Replayed, SpooledRun, replay
+from cloud.training.tracking.wandb_run import WandbRun
+from shared.clock import NS_PER_MS, Clock, SystemClock
+from shared.errors import ConfigError, StoreError
 from shared.log import FailureLog, get_logger
-from shared.model_card import file_sha256
 
-# Nothing about a team's runs goes to the library's makers. Read at import.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
+T = TypeVar("T")
+REQUIRED_TAGS = ("data_set", "data_digest", "feature_hash", "seed")
+"""What must be known of every run; what the caller does not say is tagged `unknown`."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
-EXPERIMENT = "sideline"
-CANDIDATE = "candidate"
-SHA256_TAG = "sha256"
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """The run that is open: who records it, and what it said so far."""
+
+    started: Started
+    mlflow: SpooledRun
+    sinks: dict[str, Sink]
+    parameters: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 class ExperimentTracker:
-    """Runs of one cloud. As a context manager it ends the run that is open, as failed when an error leaves it."""
+    """Runs of one cloud, one at a time. As a context manager it ends the open run, as failed when an error leaves it.
 
-    def __init__(self, layout: Layout) -> None:
+    What records (start_run to end_run) never raises; outside a run it does nothing.
+    """
+
+    def __init__(self, layout: Layout, clock: Clock | None = None) -> None:
         self._layout = layout
-        self._client: Any = None
-        self._run_id: str | None = None
-        self._failures = FailureLog(get_logger("tracking"), "experiment tracking failed; training goes on")
+        self._clock = clock or SystemClock()
+        self._database = MlflowDatabase(layout)
+        self._run: _Run | None = None
+        self._failures: dict[str, FailureLog] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -45,108 +69,143 @@ class ExperimentTracker:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._run_id is not None:
-            self.end_run(failed=kind is not None)
+        self.end_run(failed=kind is not None)
 
-    def start_run(self, run_name: str, tags: Mapping[str, str]) -> str:
-        """Open a run and return its id, "" when it could not be opened.
+    def start_run(self, run_name: str, tags: Mapping[str, str] | None = None) -> str:
+        """Open a run, ending one that is open, and return its id: MLflow's, or its own key while MLflow is away.
 
         `tags` should hold data_set, data_digest, feature_hash and seed; code and library versions are added.
         """
+        self.end_run()
+        self.replay()
+        key = secrets.token_hex(16)
+        mlflow = SpooledRun(self._layout, self._database)
+        sinks: dict[str, Sink] = {
+            "MLflow": mlflow,
+            "TensorBoard": EventFiles(self._layout.experiments / "tensorboard"),
+        }
+        if self._layout.tracking.wandb != "off":
+            folder = self._layout.experiments / "wandb"
+            sinks["Weights & Biases"] = WandbRun(self._layout.tracking, self._layout.root, folder)
         versions = {f"package.{name}": text for name, text in package_versions().items()}
-        everything = {**tags, "code_version": code_version(), **versions}
-        self._run_id = self._attempt(self._open, run_name, everything)
-        return self._run_id or ""
+        known = {**dict.fromkeys(REQUIRED_TAGS, "unknown"), **(tags or {}), "code_version": code_version(), **versions}
+        started = Started(key=key, name=run_name, tags=known, time_ms=self._now_ms())
+        self._run = _Run(started=started, mlflow=mlflow, sinks=sinks)
+        self._record(started)
+        return mlflow.run_id
 
     def log_parameters(self, parameters: Mapping[str, object]) -> None:
         """Record the settings of the run."""
-        self._in_run(lambda run: [self._client.log_param(run, name, value) for name, value in parameters.items()])
+        if self._run is not None and parameters:
+            values = {name: str(value) for name, value in parameters.items()}
+            self._run.parameters |= values
+            self._record(Parameters(values=values))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Record numbers; `step` orders those that are measured again and again."""
-        self._in_run(
-            lambda run: [self._client.log_metric(run, name, value, step=step) for name, value in metrics.items()]
-        )
+        if self._run is not None and metrics:
+            numbers = {name: float(value) for name, value in metrics.items()}
+            self._run.metrics |= numbers
+            values = {name: repr(value) for name, value in numbers.items()}
+            self._record(Metrics(values=values, step=step, time_ms=self._now_ms()))
 
     def log_artifact(self, path: Path) -> None:
-        """Keep a copy of a file with the run."""
-        self._in_run(lambda run: self._client.log_artifact(run, str(path)))
+        """Keep a copy of a file, or of a folder, with the run."""
+        if self._run is None:
+            return
+        if path.exists():
+            self._record(ArtifactKept(path=str(path.resolve())))
+        else:
+            get_logger("tracking").warning("no such artifact", path=str(path))
 
-    def save_model(self, path: Path, name: str) -> str | None:
-        """Keep a model's folder with the run, register it and call it the candidate; return its registered version."""
-        return self._in_run(lambda run: self._register(run, path, name))
+    def save_model(self, model: Model, name: str) -> Path | None:
+        """Save a model under a version named by the time and register it as the candidate; return its folder.
+
+        `model` is a folder with model and card, one file, or an ONNX model; the folder gets `model_info.json` and
+        `performance_metrics.json` beside it. None outside a run, or when it cannot be saved.
+        """
+        run = self._run
+        if run is None:
+            return None
+        try:
+            folder, saved = write_model(
+                self._layout.experiments / "models",
+                model,
+                name,
+                time_ns=self._clock.utc_ns(),
+                run_id=run.mlflow.run_id,
+                run_name=run.started.name,
+                tags=run.started.tags,
+                parameters=run.parameters,
+                metrics=run.metrics,
+            )
+        except (StoreError, ConfigError) as exc:
+            get_logger("tracking").warning("a model was not saved", problem=str(exc))
+            return None
+        where = folder.relative_to(self._layout.root).as_posix()
+        sha256 = saved.files[saved.model_file].sha256
+        self._record(ModelSaved(name=name, version=saved.version, folder=where, sha256=sha256))
+        return folder
 
     def end_run(self, *, failed: bool = False) -> None:
-        """Close the run."""
-        self._in_run(lambda run: self._client.set_terminated(run, "FAILED" if failed else "FINISHED"))
-        self._run_id = None
+        """Close the run that is open, if one is."""
+        if self._run is not None:
+            self._record(Ended(failed=failed, time_ms=self._now_ms()))
+            self._run = None
 
-    def _in_run(self, call: Callable[[str], R]) -> R | None:
-        """Make a call for the open run; without one (its start failed) there is nothing to record."""
-        return None if self._run_id is None else self._attempt(call, self._run_id)
-
-    def _attempt(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
+    def replay(self) -> Replayed | None:
+        """Bring spooled runs to MLflow; None when it cannot be reached."""
         try:
-            result = _translated(call, *args, **kwargs)
+            return replay(self._layout, self._database)
         except StoreError as exc:
-            self._failures.failed(str(exc))
+            get_logger("tracking").debug("spooled runs wait", problem=str(exc))
             return None
-        self._failures.recovered()
-        return result
 
-    def _open(self, run_name: str, tags: Mapping[str, str]) -> str:
-        if self._client is None:
-            self._client = open_client(self._layout)
-        experiment = self._client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            location = self._layout.mlflow_artifacts.as_uri()
-            experiment_id = self._client.create_experiment(EXPERIMENT, artifact_location=location)
-        else:
-            experiment_id = experiment.experiment_id
-        return str(self._client.create_run(experiment_id, tags=dict(tags), run_name=run_name).info.run_id)
+    def list_runs(self, *, name: str | None = None, limit: int | None = None) -> list[RunSummary]:
+        """Return runs, newest first, of one name if given; none, and a warning, while MLflow cannot be reached."""
+        try:
+            return queries.list_runs(self._layout, name=name, limit=limit)
+        except StoreError as exc:
+            return _unanswered(exc, [])
 
-    def _register(self, run: str, path: Path, name: str) -> str:
-        self._client.log_artifacts(run, str(path), artifact_path="model")
-        source = f"{self._client.get_run(run).info.artifact_uri}/model"
-        if not any(model.name == name for model in self._client.search_registered_models()):
-            self._client.create_registered_model(name)
-        tags = {SHA256_TAG: file_sha256(path / "model.onnx")}
-        version = str(self._client.create_model_version(name, source, run_id=run, tags=tags).version)
-        self._client.set_registered_model_alias(name, CANDIDATE, version)
-        return version
+    def compare_runs(self, run_ids: Sequence[str]) -> Comparison:
+        """Return runs side by side; of no run, and with a warning, while MLflow cannot be reached.
 
+        Raises: ConfigError when there is no such run.
+        """
+        try:
+            return queries.compare_runs(self._layout, list(run_ids))
+        except StoreError as exc:
+            return _unanswered(exc, Comparison(runs=[], metrics={}, parameters={}, tags={}))
 
-def open_client(layout: Layout) -> Any:
-    """Return MLflow's client on this cloud's database; the first call makes the database, which takes seconds.
+    def best_run(self, metric: str, *, name: str | None = None, highest: bool = False) -> RunSummary | None:
+        """Return the finished run with the lowest (or highest) value of a metric; None when there is none.
 
-    Raises: StoreError when the database cannot be opened.
-    """
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    layout.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
-    _check_database(layout.mlflow_database)
-    from mlflow.tracking import MlflowClient  # noqa: PLC0415  over a second of import, only when a run is recorded
+        None, too, and a warning, while MLflow cannot be reached.
+        """
+        try:
+            return queries.best_run(self._layout, metric, name=name, highest=highest)
+        except StoreError as exc:
+            return _unanswered(exc, None)
 
-    return MlflowClient(f"sqlite:///{layout.mlflow_database}")
+    def _record(self, event: Event) -> None:
+        if self._run is None:
+            return
+        for name, sink in self._run.sinks.items():
+            log = self._failures.setdefault(
+                name, FailureLog(get_logger("tracking"), f"{name} does not record; training goes on")
+            )
+            try:
+                sink.record(event)
+            except (StoreError, ConfigError) as exc:
+                log.failed(str(exc))
+            else:
+                log.recovered()
 
-
-def _check_database(path: Path) -> None:
-    """Fail at once where MLflow would try again for minutes.
-
-    Raises: StoreError when the database cannot be opened or is none.
-    """
-    try:
-        with closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.Error as exc:
-        raise StoreError(f"{path.name} cannot be opened: {exc}") from exc
+    def _now_ms(self) -> int:
+        return self._clock.utc_ns() // NS_PER_MS
 
 
-def _translated(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415  as above
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  as above
-
-    try:
-        return call(*args, **kwargs)
-    except (MlflowException, SQLAlchemyError, OSError) as exc:
-        raise StoreError(f"experiment tracking: {exc}") from exc
+def _unanswered(exc: StoreError, answer: T) -> T:
+    get_logger("tracking").warning("MLflow cannot be asked", problem=str(exc))
+    return answer

@@ -20,7 +20,7 @@ RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
     && /tools/bin/pip --python /opt/sideline/bin/python install --no-deps wheels/*.whl
 
 FROM ${BASE_IMAGE} AS cloud
-ARG VERSION=0.3.0
+ARG VERSION=0.3.1
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Sideline cloud" \
     org.opencontainers.image.description="Ingest, pipeline, tabular training and signed releases" \

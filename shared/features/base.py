@@ -66,6 +66,19 @@ class FeatureSet:
             raise ModelIncompatible(f"{kind} are {found}, those of {self.set_id} are {wanted}")
 
 
+def row_set(set_id: str, *, features: tuple[tuple[str, str], ...], note: str, model: str) -> FeatureSet:
+    """Return a set of plain rows: `features` float32[N, F] in, `prediction` float32[N, 1] out."""
+    return FeatureSet(
+        set_id=set_id,
+        features=features,
+        note=note,
+        model=model,
+        row_axes=1,
+        inputs=(("features", (len(features),)),),
+        outputs=(("prediction", (1,)),),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureRow:
     """One row of a feature set: `values` float32[features]; `coverage` 0..1 is the share of its history with data."""

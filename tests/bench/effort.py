@@ -15,8 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from cloud.datasets.rows import FEATURES
 from cloud.training.export import OnnxModel
-from cloud.training.tabular import CANDIDATES, ReserveRegressor
-from cloud.training.tabular_export import INPUT, to_onnx
+from cloud.training.tabular.effort import EFFORT
+from cloud.training.tabular.export import INPUT, to_onnx
+from cloud.training.tabular.model import TabularModel
 from shared.model_card import read_card
 
 SHIPPED = Path(__file__).parents[2] / "deployment" / "models" / "effort"
@@ -34,14 +35,14 @@ def microseconds(call: Callable[[], object], seconds: float = SECONDS_A_REPEAT) 
     return elapsed / count * 1e6
 
 
-def trained() -> tuple[ReserveRegressor, np.ndarray]:
+def trained() -> tuple[TabularModel, np.ndarray]:
     """Return a fitted estimator of the kind that ships, and its rows."""
     rng = np.random.default_rng(1)
     features = rng.uniform(0, 6, (ROWS, len(FEATURES))).astype(np.float32)
     features[:, -2], features[:, -1] = rng.uniform(45, 65, ROWS), rng.uniform(175, 205, ROWS)
     share = 0.2 + 0.1 * features[:, 2] + 0.02 * np.sin(features[:, 7]) * features[:, 4]
     hr_bpm = features[:, -2] + share * (features[:, -1] - features[:, -2])
-    return CANDIDATES["gradient_boosting"](0).fit(features, hr_bpm.astype(np.float32)), features
+    return EFFORT.make("gradient_boosting", 0, []).fit(features, hr_bpm.astype(np.float32)), features
 
 
 def main() -> None:
@@ -50,7 +51,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     repeats = parser.parse_args().repeats
     model, features = trained()
-    exported, shipped = OnnxModel(to_onnx(model)), OnnxModel((SHIPPED / "model.onnx").read_bytes())
+    exported = OnnxModel(to_onnx(model, features=len(FEATURES), name="effort", metadata={}))
+    shipped = OnnxModel((SHIPPED / "model.onnx").read_bytes())
     golden = read_card(SHIPPED / "card.json").golden[0].inputs[INPUT].array()[:1]
     row = features[:1]
     calls = (lambda: exported.run({INPUT: row}), lambda: model.predict(row), lambda: shipped.run({INPUT: golden}))

@@ -92,13 +92,13 @@ class Cloud:
         self.data = folder / "cloud"
         self.port = free_port()
         self.program = Program(
-            folder, "cloud", "cloud", "api", "--data-dir", str(self.data), "--port", str(self.port)
+            folder, "cloud", "cloud", "api", "--cloud-dir", str(self.data), "--port", str(self.port)
         )  # fmt: skip
 
     def command(self, *words: str) -> None:
         """Run a command on the cloud's folder; blocks."""
         subprocess.run(
-            [sys.executable, "-m", "cloud", *words, "--data-dir", str(self.data)], check=True, capture_output=True
+            [sys.executable, "-m", "cloud", *words, "--cloud-dir", str(self.data)], check=True, capture_output=True
         )
 
     def set_up(self) -> None:

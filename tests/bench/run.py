@@ -72,6 +72,8 @@ def measure(folder: Path, seconds: float) -> dict[str, Any]:
     results["trajectory"] = last_json(python, f"{bench}/trajectory.py")
     print("effort", flush=True)
     results["effort"] = last_json(python, f"{bench}/effort.py")
+    print("serving", flush=True)
+    results["serving"] = last_json(python, "-m", "tests.bench.serving")
     return results
 
 
@@ -79,6 +81,9 @@ def page(results: dict[str, Any], started: datetime) -> str:
     """Return the results as a page for people; every figure names its command."""
     ingest, demo, graphs, rows = (results[name] for name in ("ingest", "demo", "trajectory", "effort"))
     tablet = demo["sensor_to_tablet_ms"]
+    one, many = (
+        {row["inputs"]: row for row in results["serving"]["served"] if row["model"] == "effort"}[n] for n in (1, 100)
+    )
     rates = "\n".join(
         f"| {row['wanted_per_s']:,} | {row['sent_per_s']:,} | {'yes' if row['kept_up'] else 'no'} | {row['behind_s']} | "
         f"{row['cpu_s_per_100k']} | {row['rss_mb']} | {row['load_average']} |"
@@ -107,6 +112,7 @@ of two; ratios hold. `make bench` makes this page again.
 | lost / duplicated readings in that run | 0 / 0 | {demo["lost"]} / {demo["duplicates"]} of {demo["readings_stored"]:,} | the same |
 | trajectory model, one thread, one graph of 23 | ≥ {BARS["graphs"]} graphs/s | {graphs["onnx_graphs_per_s"]:,} graphs/s, {graphs["ratio"]}× torch eager | `tests/bench/trajectory.py` |
 | effort model, one row | – | {rows["onnx_us"]} µs, {rows["ratio"]}× scikit-learn | `tests/bench/effort.py` |
+| `/predict` of that model, one row and 100 in a call, p50 / p99 | – | {one["served_p50_ms"]} / {one["served_p99_ms"]} and {many["served_p50_ms"]} / {many["served_p99_ms"]} ms; the model alone {one["onnx_p50_ms"]} and {many["onnx_p50_ms"]} ms | `python -m tests.bench.serving` |
 | the demo's gateway over {110} s | – | {demo["gateway"]["cpu_s"]} CPU-s, {demo["gateway"]["rss_mb"]} MB | as the latency |
 
 ### Decoders

@@ -42,7 +42,7 @@ class Ingest:
         """Start `python -m cloud api` and wait until it answers."""
         ready = self._folder / "cloud-ready.json"
         ready.unlink(missing_ok=True)
-        words = ["api", "--data-dir", str(self.layout.root), "--port", str(self.port), "--ready-file", str(ready)]
+        words = ["api", "--cloud-dir", str(self.layout.root), "--port", str(self.port), "--ready-file", str(ready)]
         words += ["--settings", str(self._settings)]
         self.child = self._server.start("cloud", words, self._folder / "cloud.log")
         begun = time.monotonic()

@@ -75,13 +75,13 @@ class Site:
         """Start everything but the load and return the gateway's address, once every model runs."""
         self.broker.start()
         cloud, port = str(self._folder / "cloud"), free_port()
-        self._command("cloud", "setup", "--data-dir", cloud)
+        self._command("cloud", "setup", "--cloud-dir", cloud)
         enrolment = str(self._folder / "enrolment")
-        self._command("cloud", "enroll", "gw-soak", "--data-dir", cloud, "--out", enrolment)
+        self._command("cloud", "enroll", "gw-soak", "--cloud-dir", cloud, "--out", enrolment)
         models = sorted(one for one in (ROOT / "deployment" / "models").iterdir() if one.is_dir())
         for model in models:
-            self._command("cloud", "release", model.name, "--from", str(model), "--data-dir", cloud)
-        self._program("cloud", "cloud", "api", "--data-dir", cloud, "--port", str(port))
+            self._command("cloud", "release", model.name, "--from", str(model), "--cloud-dir", cloud)
+        self._program("cloud", "cloud", "api", "--cloud-dir", cloud, "--port", str(port))
         write_roster(mix_roster(squad_profiles(ATHLETES, 7)), self._folder / "roster.json")
         settings = self._folder / "gateway.toml"
         settings.write_text(_SETTINGS.format(broker=self.broker.port, cloud=port))

@@ -36,12 +36,12 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     folder = tmp_path_factory.mktemp("cloud")
     layout, clock = Layout(folder / "data"), SystemClock()
     words = [sys.executable, "-m", "cloud"]
-    given = ["enroll", "test-1", "--data-dir", str(layout.root), "--out", str(folder / "enrolment")]
+    given = ["enroll", "test-1", "--cloud-dir", str(layout.root), "--out", str(folder / "enrolment")]
     subprocess.run([*words, *given], check=True, capture_output=True)
     if not layout.release_metadata.is_dir() or not any(layout.release_metadata.glob("*.json")):
         setup_releases(layout, clock)
     ready = folder / "ready.json"
-    serving = ["api", "--data-dir", str(layout.root), "--port", "0", "--ready-file", str(ready)]
+    serving = ["api", "--cloud-dir", str(layout.root), "--port", "0", "--ready-file", str(ready)]
     process = subprocess.Popen([*words, *serving], stderr=subprocess.DEVNULL)
     end = time.monotonic() + _READY_S
     while not ready.exists():

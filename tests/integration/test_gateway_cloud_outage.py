@@ -42,8 +42,8 @@ async def test_gateway_when_the_cloud_is_down_at_start_and_killed_later_then_not
     """The gateway stores while the cloud is away, shows that it is, and delivers everything once when it is back."""
     own_broker.start()
     data = tmp_path / "cloud"
-    await asyncio.to_thread(cloud, "setup", "--data-dir", str(data))
-    await asyncio.to_thread(cloud, "enroll", "gw-test", "--data-dir", str(data), "--out", str(tmp_path / "enrolment"))
+    await asyncio.to_thread(cloud, "setup", "--cloud-dir", str(data))
+    await asyncio.to_thread(cloud, "enroll", "gw-test", "--cloud-dir", str(data), "--out", str(tmp_path / "enrolment"))
     port = free_port()
     settings = write_settings(tmp_path, broker_port=own_broker.port, cloud_url=f"http://127.0.0.1:{port}")
     simulator = Program(
@@ -51,7 +51,7 @@ async def test_gateway_when_the_cloud_is_down_at_start_and_killed_later_then_not
         "--mqtt", f"127.0.0.1:{own_broker.port}", "--hci-port", "0",
         "--roster-out", str(tmp_path / "simulated.json"), "--truth-out", str(tmp_path / "truth.jsonl"),
     )  # fmt: skip
-    api = Program(tmp_path, "cloud", "cloud", "api", "--data-dir", str(data), "--port", str(port))
+    api = Program(tmp_path, "cloud", "cloud", "api", "--cloud-dir", str(data), "--port", str(port))
     await write_simulated_squad(tmp_path, athletes=10, seed=5)
     async with simulator, api, Program(tmp_path, "gateway", "edge", "run", "--settings", str(settings)) as gateway:
         url = (await gateway.start())["url"]

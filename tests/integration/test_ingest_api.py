@@ -87,11 +87,11 @@ def wait_for(condition: Callable[[], bool], *, seconds: float) -> None:
 def start(root: Path, *extra: str) -> Api:
     token = root / "gw-1"
     subprocess.run(
-        cloud("enroll", "gw-1", "--data-dir", str(root / "data"), "--out", str(token)), check=True, capture_output=True
+        cloud("enroll", "gw-1", "--cloud-dir", str(root / "data"), "--out", str(token)), check=True, capture_output=True
     )
     assert (token / "token").stat().st_mode & 0o777 == 0o600
     ready = root / "ready.json"
-    words = cloud("api", "--data-dir", str(root / "data"), "--port", "0", "--ready-file", str(ready), *extra)
+    words = cloud("api", "--cloud-dir", str(root / "data"), "--port", "0", "--ready-file", str(ready), *extra)
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     wait_for(ready.exists, seconds=60)
     return Api(

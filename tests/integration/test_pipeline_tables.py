@@ -334,7 +334,7 @@ def test_pipeline_when_killed_between_two_commits_then_the_repeated_run_leaves_n
 
 def test_pipeline_command_when_given_beam_options_then_prints_json(session: Cloud) -> None:
     """The command line passes Beam's own options through after --."""
-    words = ["pipeline", "--data-dir", str(session.layout.root), "--json", "--", "--runner=FnApiRunner"]
+    words = ["pipeline", "--cloud-dir", str(session.layout.root), "--json", "--", "--runner=FnApiRunner"]
     done = subprocess.run([sys.executable, "-m", "cloud", *words], check=True, capture_output=True)
     printed = json.loads(done.stdout)
     assert (printed["run"], printed["objects"], printed["duplicates"]) == (1, 4, {"readings_position": 200})
@@ -375,7 +375,7 @@ def test_verify_command_when_a_reading_is_lost_then_exit_1(session: Cloud) -> No
     truth = session.layout.root / "truth.jsonl"
     for count, code in ((901, 1), (900, 0)):
         truth.write_text("".join(json.dumps(one) + "\n" for one in lines[:count] + lines[901:]))
-        words = ["verify", "--data-dir", str(session.layout.root), "--truth", str(truth), "--json"]
+        words = ["verify", "--cloud-dir", str(session.layout.root), "--truth", str(truth), "--json"]
         done = subprocess.run([sys.executable, "-m", "cloud", *words], check=False, capture_output=True)
         outcome = json.loads(done.stdout)
         assert (done.returncode, outcome["lost"], outcome["found"]) == (code, code, 990)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,17 +14,14 @@ from typer.testing import CliRunner
 from cloud.__main__ import build
 from cloud.datasets.build import EFFORT_TABLE, effort_from_files
 from cloud.pipeline.tables import TABLES, ensure_tables
-from cloud.registry.release import Released, open_repository, rollback, setup_releases
+from cloud.registry.release import open_repository, rollback, setup_releases
 from cloud.registry.retrain import Retrained, retrain_every, retrain_once
-from cloud.registry.store import RELEASED, mark_released
 from cloud.settings import CloudSettings, Layout
-from cloud.training.tracker import CANDIDATE, EXPERIMENT, ExperimentTracker, open_client
 from firmware_sim.export import export_positions
 from firmware_sim.squad import SimulatedSession
 from shared.clock import ManualClock, SystemClock
 from shared.errors import ConfigError, ModelIncompatible
 from shared.features.athlete import ATHLETE_EFFORT
-from shared.model_card import file_sha256
 from shared.release import CHANNEL_TARGET, read_channel
 from shared.roster import write_roster
 
@@ -51,7 +47,7 @@ def command(*words: object) -> dict[str, object]:
 
 def test_train_when_squad_is_recorded_then_model_is_released_and_rolled_back(squad: Path, tmp_path: Path) -> None:
     """dataset, train, release, train, release, rollback: the channel follows."""
-    where = ("--data-dir", tmp_path)
+    where = ("--cloud-dir", tmp_path)
     card = command("dataset", "effort", "--data", squad, *where)
     CliRunner().invoke(build(), ["release-setup", *map(str, where)], catch_exceptions=False)
     for version in ("1.0.0", "1.0.1"):
@@ -84,8 +80,8 @@ def fill_table(squad: Path, layout: Layout) -> None:
 def test_dataset_when_table_is_the_pipelines_then_rows_equal_the_replayed_ones(squad: Path, tmp_path: Path) -> None:
     """Rows that went through the pipeline's table and rows replayed from a recording are the same data set."""
     fill_table(squad, Layout(tmp_path))
-    replayed = command("dataset", "effort", "--data", squad, "--data-dir", tmp_path)
-    table = command("dataset", "effort", "--data-dir", tmp_path)
+    replayed = command("dataset", "effort", "--data", squad, "--cloud-dir", tmp_path)
+    table = command("dataset", "effort", "--cloud-dir", tmp_path)
     assert table["digest"] == replayed["digest"]
     assert table["version"] == "1"
 
@@ -146,7 +142,7 @@ async def test_retrain_when_run_again_and_again_then_failures_do_not_end_it(tmp_
 def test_retrain_when_asked_for_another_model_then_refuses(tmp_path: Path) -> None:
     """Only effort is retrained from what gateways send."""
     with pytest.raises(ConfigError, match="only effort"):
-        CliRunner().invoke(build(), ["retrain", "trajectory", "--data-dir", str(tmp_path)], catch_exceptions=False)
+        CliRunner().invoke(build(), ["retrain", "trajectory", "--cloud-dir", str(tmp_path)], catch_exceptions=False)
 
 
 def test_train_when_recording_is_short_then_refuses_and_saves_nothing(tmp_path: Path) -> None:
@@ -158,60 +154,7 @@ def test_train_when_recording_is_short_then_refuses_and_saves_nothing(tmp_path: 
     with pytest.raises(ModelIncompatible, match="needed are 200 rows and 4 athletes"):
         CliRunner().invoke(
             build(),
-            ["train", "effort", "--data", str(path), "--no-track", "--data-dir", str(tmp_path / "cloud")],
+            ["train", "effort", "--data", str(path), "--no-track", "--cloud-dir", str(tmp_path / "cloud")],
             catch_exceptions=False,
         )
     assert not list((tmp_path / "cloud").rglob("model.onnx"))
-
-
-@pytest.mark.slow
-def test_tracker_when_run_ends_then_holds_data_code_and_candidate(tmp_path: Path) -> None:
-    """A run names its data, features, seed, code and libraries, and its model is registered as the candidate."""
-    layout = Layout(tmp_path)
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "model.onnx").write_bytes(b"model")
-    with ExperimentTracker(layout) as tracker:
-        run_id = tracker.start_run("effort", {"data_set": "effort@3", "data_digest": "d", "seed": "1"})
-        tracker.log_parameters({"rows": 5})
-        tracker.log_metrics({"mae_bpm": 3.0})
-        tracker.log_artifact(model / "model.onnx")
-        assert tracker.save_model(model, "effort") == "1"
-    client = open_client(layout)
-    run = client.get_run(run_id)
-    assert client.get_experiment(run.info.experiment_id).name == EXPERIMENT
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics == {"mae_bpm": 3.0}
-    assert run.data.params == {"rows": "5"}
-    assert {"data_set", "data_digest", "seed", "code_version", "package.numpy"} <= run.data.tags.keys()
-    assert client.get_model_version_by_alias("effort", CANDIDATE).run_id == run_id
-    assert mark_released(layout, released(sha256=file_sha256(model / "model.onnx"))) == "1"
-    assert client.get_model_version_by_alias("effort", RELEASED).tags["released_as"] == "1.0.0"
-    assert mark_released(layout, released(sha256="0" * 64)) is None
-
-
-def test_registry_when_there_is_none_then_release_goes_on(tmp_path: Path) -> None:
-    """The signed channel is what counts; without a registry, or with a broken one, nothing is raised."""
-    assert mark_released(Layout(tmp_path), released(sha256="0" * 64)) is None
-    Layout(tmp_path).mlflow_database.write_bytes(b"no database, but long enough to be looked at" * 50)
-    with structlog.testing.capture_logs() as logs:
-        assert mark_released(Layout(tmp_path), released(sha256="0" * 64)) is None
-    assert [entry["log_level"] for entry in logs] == ["warning"]
-
-
-def released(*, sha256: str) -> Released:
-    return Released(
-        model="effort", version="1.0.0", previous=None, sha256=sha256, targets_version=2, released_ns=0, changed=True
-    )
-
-
-def test_tracker_when_database_cannot_be_opened_then_training_goes_on(tmp_path: Path) -> None:
-    """A tracker that fails says so once and never raises."""
-    layout = Layout(tmp_path)
-    layout.mlflow_database.mkdir()
-    with structlog.testing.capture_logs() as logs, ExperimentTracker(layout) as tracker:
-        assert tracker.start_run("effort", {}) == ""
-        tracker.log_metrics({"mae_bpm": 3.0})
-        assert tracker.save_model(tmp_path, "effort") is None
-    assert [entry["log_level"] for entry in logs] == ["warning"]
-    assert logging.getLogger("mlflow").level == logging.ERROR

@@ -21,7 +21,13 @@ from tests.factories import ATHLETE, START_NS, positions, profile
 # Changing what a feature means without a new version would let old models run on new inputs.
 PINNED = {
     "athlete_effort@1": "5007953fb2b7275b08fcbba1bb05392739b6077c99ae458d27b30bf8d9c8848d",
+    "field_graph@1": "b388273fb2ee62d9b48c348dba166f941d3599b64d49604fdd57a8deb6ba849d",
     "team_graph@1": "d759a19265c7b39f69fce0a01fdb181733a2dc0a419bb963805bfb7460528294",
+    "activity_effort@1": "8e44bf31942b38c0a05076c89f95cbd40baeba984f26933842c7de0fd7c1be23",
+    "game_outcome@1": "efd4bda63cf5f61824d6d881ad297b3e76db126df5650a5aa1ff7de99ddac31f",
+    "play_success@1": "a857da437e958ba2cdb222b8d1a645b3fc8c67dc44d4600b0a5f5475c3ab37fd",
+    "report_history@1": "527aff8c1c2b10d949242e9a66287bbd4e207110b845748ab15cf9f4268a1b30",
+    "wellness@1": "53e36feb20c0687859cac2cc5e6d75283b8003ecce1c61057e4db28bbff8ce5c",
 }
 SECOND = AthleteId("a02")
 

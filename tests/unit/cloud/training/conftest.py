@@ -5,6 +5,7 @@ import pytest
 
 from cloud.datasets.positions import Recording
 from cloud.datasets.rows import FEATURES, EffortRows, make_rows
+from cloud.datasets.scenes import Field, Scenes
 from shared.clock import NS_PER_S
 
 START_NS = 1_790_000_000 * NS_PER_S
@@ -67,6 +68,55 @@ def recording() -> Callable[..., Recording]:
             time_ns=START_NS + np.arange(steps, dtype=np.int64) * (NS_PER_S // 10),
             xy_m=noisy.astype(np.float32),
             hr_bpm=np.full(xy_m.shape[:2], np.nan, np.float32),
+        )
+
+    return make
+
+
+@pytest.fixture
+def games() -> Callable[..., Scenes]:
+    """Make plays of games on a field: two teams and a ball; who defends man runs beside an attacker, who zone stays.
+
+    With `chase` attackers stand still and defenders run up to them and stop, which no straight line knows.
+    """
+
+    def make(*, count: int = 12, players: int = 6, steps: int = 60, seed: int = 1, chase: bool = False) -> Scenes:
+        rng = np.random.default_rng(seed)
+        half, time_s = players // 2, np.arange(steps)[:, None, None] * 0.1
+        parts, zone = [], np.arange(count) % 2
+        for play in range(count):
+            start = rng.uniform((30, 10), (60, 40), (half, 2))
+            run = rng.normal(0, 3, (half, 2)) + rng.normal(0, 1, (half, 2)) * time_s
+            attack = start + run * time_s
+            follow = attack + rng.normal(0, 1, (half, 2)) if not zone[play] else start + rng.normal(0, 0.3, (half, 2))
+            if chase:
+                attack = np.broadcast_to(start, attack.shape)
+                away, far = rng.normal(0, 1, (half, 2)), rng.uniform(10, 20, (half, 1))
+                away /= np.linalg.norm(away, axis=1, keepdims=True)
+                follow = start + away * np.maximum(far - rng.uniform(4, 7, (half, 1)) * time_s, 0.0)
+            defend = np.broadcast_to(follow, attack.shape) + rng.normal(0, 0.01, attack.shape)
+            parts.append(np.concatenate([defend, attack, attack[:, :1] + 0.5], axis=1))
+        xy_m = np.concatenate(parts).astype(np.float32)
+        team = np.tile(np.array([0] * half + [1] * half + [-1], np.int8), (count, 1))
+        first = np.arange(count + 1, dtype=np.int64) * steps
+        nowhere = np.full(count, -1, np.int64)
+        return Scenes(
+            field=Field(length_m=109.728, width_m=48.768),
+            game=np.array([f"g{play // 2}" for play in range(count)]),
+            play=np.array([str(play) for play in range(count)]),
+            first=first,
+            xy_m=xy_m,
+            velocity_mps=np.full_like(xy_m, np.nan),
+            facing_rad=rng.uniform(-3, 3, xy_m.shape[:2]).astype(np.float32),
+            team=team,
+            role=np.where(team == -1, 1, 3).astype(np.int8),
+            player=np.tile(np.array([f"p{i}" for i in range(team.shape[1])]), (count, 1)),
+            begin=first[:-1] + 12,
+            end=first[1:] - 1,
+            thrown=nowhere,
+            arrived=nowhere,
+            leftwards=np.arange(count) % 3 == 0,
+            coverage=zone.astype(np.int8),
         )
 
     return make

@@ -1,0 +1,22 @@
+"""The command's weeks; the command itself is run by the integration tests."""
+
+import pytest
+import typer
+
+from cloud.training.trajectory.commands import parse_weeks
+
+
+@pytest.mark.parametrize(
+    ("words", "weeks"),
+    [(["1", "2", "3"], [1, 2, 3]), (["1-3", "7"], [1, 2, 3, 7]), (["2,1", "2"], [1, 2]), ([], None), ([" 4 "], [4])],
+)
+def test_weeks_when_given_as_words_then_sorted_numbers(words: list[str], weeks: list[int] | None) -> None:
+    """Weeks come as single words, ranges or lists."""
+    assert parse_weeks(words) == weeks
+
+
+@pytest.mark.parametrize("word", ["x", "1-", "-1", "1-b", "1.5"])
+def test_weeks_when_wrong_then_refused(word: str) -> None:
+    """What is no week is named."""
+    with pytest.raises(typer.BadParameter, match="no week"):
+        parse_weeks([word])

@@ -68,7 +68,7 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; exit 2 for a wrong setting, 1 for any other error of ours."""
+    """Run the command line; exit 2 for a wrong setting, file or folder, 1 for any other error of ours."""
     try:
         try:
             build()()
@@ -83,6 +83,11 @@ def main() -> None:
     except SidelineError as exc:
         print(f"sideline-cloud: {exc}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
+    except OSError as exc:
+        if exc.filename is None:  # not about a file that somebody named
+            raise
+        print(f"sideline-cloud: {exc.filename}: {exc.strerror}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
 
 
 def _extra_of(module: str) -> str | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cloud.options import AsJson, DataDir, SettingsFile
+from cloud.options import AsJson, CloudDir, SettingsFile
 from cloud.settings import load_settings
 from shared.ids import parse_gateway_id
 
@@ -17,13 +17,13 @@ def register(app: typer.Typer) -> None:
     app.command("verify")(verify)
 
 
-def setup(data_dir: DataDir = None, settings: SettingsFile = None) -> None:
+def setup(cloud_dir: CloudDir = None, settings: SettingsFile = None) -> None:
     """Make the data directory, the ledger and the signing keys; doing it again changes nothing."""
     from cloud.registry.release import setup_releases  # noqa: PLC0415  --help stays instant
     from cloud.setup import make_layout  # noqa: PLC0415
     from shared.clock import SystemClock  # noqa: PLC0415
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     make_layout(layout)
     setup_releases(layout, SystemClock())
     typer.echo(f"ready: {layout.root}")
@@ -32,13 +32,13 @@ def setup(data_dir: DataDir = None, settings: SettingsFile = None) -> None:
 def enroll(
     gateway: Annotated[str, typer.Argument(help="The gateway's id.")],
     out: Annotated[Path, typer.Option("--out", help="Where the gateway's token and root.json go.", file_okay=False)],
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
 ) -> None:
     """Give a gateway a fresh token; an older one stops working."""
     from cloud.setup import enrol, make_layout  # noqa: PLC0415  --help stays instant
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     make_layout(layout)
     for path in enrol(layout, parse_gateway_id(gateway), out):
         typer.echo(f"wrote {path}")
@@ -46,7 +46,7 @@ def enroll(
 
 def verify(
     truth: Annotated[Path, typer.Option("--truth", help="The simulator's truth file.", dir_okay=False)],
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     time_tolerance_ms: Annotated[float, typer.Option(min=0.0, help="How far a trusted device time may be off.")] = 1.0,
     as_json: AsJson = False,
@@ -56,7 +56,7 @@ def verify(
 
     from cloud.verify import verify as compare  # noqa: PLC0415
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     outcome = compare(layout, truth, time_tolerance_ms=time_tolerance_ms)
     if as_json:
         typer.echo(msgspec.json.encode(outcome).decode())

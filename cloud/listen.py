@@ -82,8 +82,12 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
+    except OSError as exc:
+        raise ConfigError(f"{host}:{port}", exc.strerror or str(exc)) from exc
+    try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as exc:
+        listener.close()
         raise ConfigError(f"{host}:{port}", exc.strerror or str(exc)) from exc
     return listener

@@ -126,15 +126,15 @@ class Layout:
         return self.gateways / gateway / "token.sha256"
 
 
-def load_settings(path: Path | None, data_dir: Path | None) -> tuple[CloudSettings, Layout]:
+def load_settings(path: Path | None, cloud_dir: Path | None) -> tuple[CloudSettings, Layout]:
     """Read the settings file, if any; a data directory given on the command line goes before the file's.
 
     Raises: ConfigError naming the file and the key.
     """
     settings = CloudSettings() if path is None else read_settings(path, CloudSettings)
     _check(settings, str(path or "settings"))
-    if data_dir is not None:
-        return settings, Layout(data_dir.resolve(), settings.tracking)
+    if cloud_dir is not None:
+        return settings, Layout(cloud_dir.resolve(), settings.tracking)
     base = Path.cwd() if path is None else path.resolve().parent
     return settings, Layout((base / settings.data_dir).resolve(), settings.tracking)
 

@@ -18,6 +18,7 @@ from edge.lanes import Lane, Policy
 from edge.links import LinkStatus
 from edge.messages import Athlete, MetricInfo, Pitch, Session, Snapshot
 from edge.pipeline.clock_watch import ClockWatch
+from edge.pipeline.explaining import Explaining
 from edge.pipeline.intake import Intake
 from edge.pipeline.keeping import Keeper
 from edge.pipeline.live import AHEAD_STEP_S, Live
@@ -196,6 +197,7 @@ class Gateway:
             on_seen=self._broadcast.on_seen,
             on_assign=self._assign,
             metrics_of=self._live.metrics_of,
+            explanation_of=Explaining(self._live, self._runner, self._clock).explanation,
             measures=self._health.measures,
             local_only=settings.host in LOOPBACK,
         )

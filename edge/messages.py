@@ -137,6 +137,36 @@ class AthleteMetrics(msgspec.Struct, frozen=True, kw_only=True):
     metrics: list[MetricNow]
 
 
+class ExplanationPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One input of a model: what people call it, its value in `unit`, and how far the answer is above what it would be
+    with that input taken from the rows that the model brings along.
+    """  # noqa: D205  the fields are the contract
+
+    feature: str
+    words: str
+    value: float | None
+    unit: str
+    contribution: float
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `GET /api/athletes/<athlete>/models/<model>/explanation`: what the model's answer leans on.
+
+    It speaks about the model, not about causes in people. `time_ns` is of the row that it answered to. Contributions
+    are in `unit`, largest first, and need not sum to anything; so is the answer, except that beside "log odds" it is a
+    probability.
+    """
+
+    athlete: str
+    model: str
+    version: str
+    sent_ns: int
+    time_ns: int
+    answer: float
+    unit: str
+    parts: list[ExplanationPart]
+
+
 class TeamNow(msgspec.Struct, frozen=True, kw_only=True):
     """One team's metrics now, from everybody's positions; `hull` is its outline as [x_m, y_m], in order."""
 

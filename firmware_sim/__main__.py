@@ -1,4 +1,4 @@
-"""Command line of the simulator: run, roster, export, load."""
+"""Command line of the simulator: run, roster, export, plays, load."""
 
 import asyncio
 import sys
@@ -18,6 +18,7 @@ from firmware_sim.faults import parse_faults
 from firmware_sim.live import LiveSettings, run_live
 from firmware_sim.load import LoadReport, LoadSettings, run_load
 from firmware_sim.load_messages import mix_roster
+from firmware_sim.plays.season import write_season
 from firmware_sim.replay import open_recordings
 from firmware_sim.roster import make_roster
 from firmware_sim.session import Session
@@ -156,6 +157,19 @@ def export(
     session = _session(athletes, seed, rate_hz, recording)
     rows = export_positions(session, out, seconds=seconds, name=f"sim-{seed}-{athletes}", console=Console(stderr=True))
     Console().print(f"{rows:,} rows in {out}")
+
+
+@app.command(epilog="Example:\n\n  sideline-sim plays --games 96 --seed 1 --out plays")
+def plays(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder to write, new or empty.", file_okay=False)],
+    games: Annotated[int, typer.Option(help="Number of games.", min=1, max=9999)] = 96,
+    plays_a_game: Annotated[int, typer.Option(help="Passing plays of each game.", min=1)] = 24,
+    seed: Annotated[int, typer.Option(help="Same seed, same league: its teams, habits and plays.", min=0)] = 7,
+) -> None:
+    """Write passing plays of American football with known coverage, in the layout of the Big Data Bowl 2021-2025."""
+    count = write_season(out, games=games, plays=plays_a_game, seed=seed)
+    Console().print(f"{count:,} plays in {out}")
 
 
 _LOAD_EXAMPLES = """Examples:

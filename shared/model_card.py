@@ -93,9 +93,10 @@ def read_card(path: Path) -> ModelCard:
     try:
         card = msgspec.json.decode(path.read_bytes(), type=ModelCard)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise ModelIncompatible(f"model card cannot be read: {exc}") from exc
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise ModelIncompatible(f"model card {path} cannot be read: {why}") from exc
     if card.card_version != CARD_VERSION:
-        raise ModelIncompatible(f"model card version {card.card_version} is not known here")
+        raise ModelIncompatible(f"model card {path}: version {card.card_version} is not known here")
     return card
 
 

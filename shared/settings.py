@@ -38,6 +38,8 @@ def read_secret(path: Path) -> str:
         secret = path.read_text(encoding="utf-8").strip()
     except OSError as exc:
         raise ConfigError(str(path), exc.strerror or "cannot be read") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(str(path), "is no text") from exc
     if not secret:
         raise ConfigError(str(path), "is empty")
     return secret

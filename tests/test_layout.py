@@ -45,6 +45,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "firmware_sim/recordings/heartbeats.py",
         "cloud/datasets/public/activities.py",
     ),
+    "duckdb": ("cloud/notebooks/lake.py",),
     "gpxpy": ("edge/files/gpx.py",),
     "kloppy": ("edge/files/tracking.py", "cloud/datasets/public/matches.py"),
     "openlineage": ("cloud/datasets/lineage.py",),

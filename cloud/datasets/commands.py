@@ -6,7 +6,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cloud.options import AsJson, DataDir, SettingsFile
+from cloud.options import AsJson, CloudDir, MoreWeeks, SettingsFile, Weeks, parse_weeks
+from cloud.outputs import prepare_file
 from cloud.settings import load_settings
 
 Recordings = Annotated[
@@ -20,7 +21,6 @@ Recordings = Annotated[
 ]
 
 Tracking = Annotated[Path, typer.Argument(help="A file or folder in a documented layout.", exists=True)]
-Weeks = Annotated[list[int] | None, typer.Option("--week", help="Of a season only this week, repeatable.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,12 +33,12 @@ def register(app: typer.Typer) -> None:
 
 
 def effort(
-    data: Recordings = None, data_dir: DataDir = None, settings: SettingsFile = None, as_json: AsJson = False
+    data: Recordings = None, cloud_dir: CloudDir = None, settings: SettingsFile = None, as_json: AsJson = False
 ) -> None:
     """Build the effort model's rows: movement with the heart rate that went with it."""
     from cloud.training.jobs import effort_data  # noqa: PLC0415  --help stays instant
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     _, card = effort_data(layout, data or [])
     if as_json:
         typer.echo(msgspec.json.encode(card).decode())
@@ -50,8 +50,9 @@ def effort(
 def scenes(
     path: Tracking,
     weeks: Weeks = None,
+    more_weeks: MoreWeeks = None,
     check: Annotated[bool, typer.Option("--validate-data/--no-validation", help="Leave bad rows out.")] = True,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,8 +61,10 @@ def scenes(
     from shared.clock import SystemClock  # noqa: PLC0415
     from shared.features.team import TEAM_GRAPH  # noqa: PLC0415
 
-    _, layout = load_settings(settings, data_dir)
-    folder, card, checked = make_scene_set(layout, SystemClock(), path, weeks, TEAM_GRAPH, skip=not check)
+    _, layout = load_settings(settings, cloud_dir)
+    folder, card, checked = make_scene_set(
+        layout, SystemClock(), path, parse_weeks(weeks, more_weeks), TEAM_GRAPH, skip=not check
+    )
     if as_json:
         typer.echo(msgspec.json.encode(card).decode())
         return
@@ -74,6 +77,7 @@ def scenes(
 def validate(
     path: Tracking,
     weeks: Weeks = None,
+    more_weeks: MoreWeeks = None,
     html: Annotated[
         Path | None, typer.Option("--html", help="Where the report goes as a page.", dir_okay=False)
     ] = None,
@@ -85,7 +89,9 @@ def validate(
     """Check every row of a data set by the rules of its sport; exit 1 when any is bad. The files stay as they are."""
     from cloud.datasets.validate.check import validate as check  # noqa: PLC0415  --help stays instant
 
-    report = check(path, weeks, quarantine=quarantine, progress=None if as_json else _tell)
+    for file in (html, quarantine):
+        prepare_file(file)
+    report = check(path, parse_weeks(weeks, more_weeks), quarantine=quarantine, progress=None if as_json else _tell)
     if html is not None:
         html.write_text(report.html(), encoding="utf-8")
     typer.echo(msgspec.json.encode(report).decode() if as_json else report.text())

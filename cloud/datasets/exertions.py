@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from cloud.datasets.files import check_columns, read_frame
+from cloud.datasets.files import check_columns, numbers, read_frame
 from cloud.datasets.public.activities import Activity, read_activities
 from shared.errors import ConfigError
 
@@ -49,6 +49,8 @@ def read_exertions(paths: Sequence[Path]) -> list[Exertion]:
     found: list[Exertion] = []
     refused: dict[str, str] = {}
     for path in paths:
+        if not path.exists():
+            raise ConfigError(str(path), "is not there")
         actigraphs = sorted(path.rglob(ACTIGRAPH_FILE)) if path.is_dir() else [path] * (path.name == ACTIGRAPH_FILE)
         found += [_actigraph(file) for file in actigraphs]
         if not actigraphs:
@@ -57,7 +59,7 @@ def read_exertions(paths: Sequence[Path]) -> list[Exertion]:
             refused |= read.refused
     if not found:
         why = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or "no file of a known kind"
-        raise ConfigError(", ".join(map(str, paths)), f"hold no recording with a heart rate ({why})")
+        raise ConfigError(", ".join(map(str, paths)), f"no recording with a heart rate ({why})")
     return found
 
 
@@ -85,7 +87,11 @@ def _actigraph(file: Path) -> Exertion:
     """
     frame = read_frame(file)
     check_columns(file, frame, ACTIGRAPH_COLUMNS)
-    second = pd.to_timedelta(frame["time"].astype(str)).dt.total_seconds() + _DAY_S * (frame["day"] - 1)
+    frame = numbers(file, numbers(file, frame, ("day",), required=True), ("HR", "Vector Magnitude", "Steps"))
+    clock = pd.to_timedelta(frame["time"].astype(str), errors="coerce")
+    if clock.isna().any():
+        raise ConfigError(str(file), f"row {int(clock.isna().argmax()) + 1}: time is no hours, minutes and seconds")
+    second = clock.dt.total_seconds() + _DAY_S * (frame["day"] - 1)
     at_s = (second - second.iloc[0]).to_numpy(int)
     forward = at_s >= 0
     values = frame.loc[forward].assign(at_s=at_s[forward]).drop_duplicates("at_s").set_index("at_s")

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from cloud.datasets.files import check_columns, read_frame
+from cloud.datasets.files import check_columns, dates, numbers, read_frame
 from cloud.datasets.task_rows import TaskRows, hold_out_later, make_task_rows
 from shared.features.games import GAME_OUTCOME
 
@@ -74,7 +74,8 @@ def read_games(path: Path) -> TaskRows:
     """
     frame = read_frame(path)
     check_columns(path, frame, COLUMNS)
-    frame = frame.assign(date=pd.to_datetime(frame["date"])).sort_values("date", kind="stable")
+    frame = numbers(path, dates(path, frame), ("season", "elo_prob1"), required=True)
+    frame = numbers(path, frame, ("score1", "score2")).sort_values("date", kind="stable")
     margin = (frame["score1"] - frame["score2"]).to_numpy(float)
     elo = frame["elo_prob1"].to_numpy(float)
     season = frame["season"].to_numpy(int)

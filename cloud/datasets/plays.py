@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cloud.datasets.files import check_columns, read_frame
+from cloud.datasets.files import check_columns, dates, numbers, read_frame
 from cloud.datasets.task_rows import TaskRows, hold_out_later, make_task_rows
 from shared.errors import ConfigError
 from shared.features.plays import FORMATIONS, PLAY_SUCCESS_ROWS
@@ -17,6 +17,10 @@ PLAY_COLUMNS = (
     "offenseFormation", "personnel.offense", "defendersInTheBox", "personnel.defense", "HomeScoreBeforePlay",
     "VisitorScoreBeforePlay", "isPenalty", "isSTPlay", "PlayResult",
 )  # fmt: skip
+_NUMBERS = (
+    *("quarter", "down", "yardsToGo", "yardlineNumber", "defendersInTheBox"),
+    *("HomeScoreBeforePlay", "VisitorScoreBeforePlay", "PlayResult"),
+)
 GAME_COLUMNS = ("gameId", "gameDate", "homeTeamAbbr")
 HELD_OUT = 0.35
 SPLIT = f"held out: the last {HELD_OUT:.0%} of all plays, whole days; bootstrap by game"
@@ -41,6 +45,7 @@ def read_plays(folder: Path) -> TaskRows:
     plays, games = read_frame(plays_file), read_frame(games_file)
     check_columns(plays_file, plays, PLAY_COLUMNS)
     check_columns(games_file, games, GAME_COLUMNS)
+    plays, games = numbers(plays_file, plays, _NUMBERS), dates(games_file, games, "gameDate")
     frame = plays.merge(games[list(GAME_COLUMNS)], on="gameId")
     scrimmage = frame["down"].isin(_SHARE_NEEDED) & ~frame["isSTPlay"].astype(bool) & ~frame["isPenalty"].astype(bool)
     frame = frame[scrimmage].sort_values(["gameId", "playId"])
@@ -48,7 +53,7 @@ def read_plays(folder: Path) -> TaskRows:
     rows = make_task_rows(
         PLAY_SUCCESS_ROWS,
         group=frame["gameId"].astype(str).to_numpy(),
-        time_ns=pd.to_datetime(frame["gameDate"]).astype("datetime64[ns]").astype(np.int64).to_numpy(),
+        time_ns=frame["gameDate"].astype("datetime64[ns]").astype(np.int64).to_numpy(),
         features=play_features(frame),
         target=(frame["PlayResult"] >= needed).to_numpy(float),
         bars={},

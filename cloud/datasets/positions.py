@@ -20,7 +20,17 @@ from shared.ids import BALL
 STEP_NS = NS_PER_S // RATE_HZ
 # The same rule as the gateway's graphs: a longer silence is not bridged.
 MAX_GAP_NS = 500 * NS_PER_MS
-_COLUMNS = ("session", "time_ns", "athlete", "team", "x_m", "y_m")
+_COLUMNS = {
+    "session": pa.string(),
+    "time_ns": pa.int64(),
+    "athlete": pa.string(),
+    "team": pa.int8(),
+    "x_m": pa.float64(),
+    "y_m": pa.float64(),
+}
+_REQUIRED = ("session", "time_ns", "athlete", "team")
+_LONGEST_S = 48 * 3600
+"""A session that lasts longer states its times in another unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +51,10 @@ class Recording:
 def read_recordings(path: Path) -> list[Recording]:
     """Read every session of a Parquet file with columns session, time_ns, athlete, team, x_m, y_m and maybe hr_bpm.
 
-    Raises: ConfigError when it cannot be read or lacks a column.
+    Raises: ConfigError when it cannot be read, lacks a column, or a column holds what it should not.
     """
+    if not path.is_file():
+        raise ConfigError(str(path), "no such file")
     try:
         table = pq.read_table(path)
     except OSError as exc:
@@ -54,7 +66,28 @@ def read_recordings(path: Path) -> list[Recording]:
         raise ConfigError(str(path), f"lacks the columns {', '.join(missing)}")
     if not table.num_rows:
         raise ConfigError(str(path), "holds no rows")
+    table = _typed(path, table)
+    spans = table.group_by("session").aggregate([("time_ns", "min"), ("time_ns", "max")]).to_pylist()
+    longest = max(spans, key=lambda span: span["time_ns_max"] - span["time_ns_min"])
+    lasts_s = (longest["time_ns_max"] - longest["time_ns_min"]) / NS_PER_S
+    if lasts_s > _LONGEST_S:
+        raise ConfigError(str(path), f"session {longest['session']} lasts {lasts_s / 3600:.0f} h by its time_ns")
     return list(recordings(table))
+
+
+def _typed(path: Path, table: pa.Table) -> pa.Table:
+    """Return the columns in their types. Raises: ConfigError naming the column."""
+    columns = {}
+    for name, kind in {**_COLUMNS, "hr_bpm": pa.float64()}.items():
+        if name not in table.column_names:
+            continue
+        try:
+            columns[name] = table[name].cast(kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
+            raise ConfigError(str(path), f"column {name} is no {kind}: {exc}") from exc
+        if name in _REQUIRED and columns[name].null_count:
+            raise ConfigError(str(path), f"column {name} is empty in {columns[name].null_count} rows")
+    return pa.table(columns)
 
 
 def table_recordings(layout: Layout) -> list[Recording]:

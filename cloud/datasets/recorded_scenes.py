@@ -10,6 +10,7 @@ from cloud.datasets.public.columns import ROW, codes, floats, heading, integers,
 from cloud.datasets.public.tracks import BALL_ROLE, UNKNOWN_ROLE, Tracks, number, unstated
 from cloud.datasets.scenes import NO_FRAME, UNKNOWN_COVERAGE, Scenes, join
 from cloud.settings import Layout
+from shared.errors import ConfigError
 from shared.features.team import BALL_TEAM, RATE_HZ
 
 SPORT = "any"
@@ -32,7 +33,7 @@ def sources(path: Path, weeks: Sequence[int] | None = None) -> list[Path]:  # no
 def read(source: Path, weeks: Sequence[int] | None = None) -> Tracks:  # noqa: ARG001  it has no weeks
     """Return a file's sessions as they were recorded, not yet on a grid.
 
-    Raises: ConfigError naming the file and the columns it lacks.
+    Raises: ConfigError naming the file and the columns it lacks, or the row whose team is none.
     """
     table = read_parquet(source, _COLUMNS)
     session, sessions = codes(table, "session")
@@ -40,7 +41,12 @@ def read(source: Path, weeks: Sequence[int] | None = None) -> Tracks:  # noqa: A
     play, [names] = number(np.array([name or "" for name in sessions], np.str_)[session])
     players, player = np.unique(np.array([name or "" for name in athletes], np.str_), return_inverse=True)
     time_ns = integers(table, "time_ns", absent=-1)
-    team = integers(table, "team", absent=0).astype(np.int8)
+    sides = integers(table, "team", absent=0)
+    wrong = np.flatnonzero(~np.isin(sides, (BALL_TEAM, 0, 1)))
+    if len(wrong):
+        problem = f"row {wrong[0] + 1}: team {table['team'][wrong[0]]} is none of 0, 1 and {BALL_TEAM}"
+        raise ConfigError(str(source), problem)
+    team = sides.astype(np.int8)
     return Tracks(
         sport=SPORT,
         field=None,

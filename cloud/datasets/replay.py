@@ -33,6 +33,8 @@ def replay_files(paths: list[Path]) -> EffortRows:
     """
     parts: list[_Column] = []
     for path in sorted(paths):
+        if not path.is_file():
+            raise ConfigError(str(path), "is no file")
         profiles = _profiles(read_roster(roster_beside(path)))
         for recording in read_recordings(path):
             for index, who in enumerate(recording.athletes):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cloud.datasets.files import check_columns, read_frame
+from cloud.datasets.files import check_columns, dates, numbers, read_frame
 from cloud.datasets.task_rows import TaskRows, hold_out_later, make_task_rows
 from shared.clock import NS_PER_S
 from shared.errors import ConfigError
@@ -48,7 +48,7 @@ def injury_rows(path: Path) -> TaskRows:
     """
     daily, reports = read_daily(path), read_frame(path / INJURIES_FILE)
     check_columns(path / INJURIES_FILE, reports, ("date", "player_id"))
-    injured = _days_of(daily, reports)
+    injured = _days_of(daily, dates(path / INJURIES_FILE, reports))
     span = range(LOOK_AHEAD_DAYS)
     by_athlete = injured.groupby(daily["player_id"])
     soon = np.any([by_athlete.shift(-day, fill_value=False) for day in span], axis=0)
@@ -68,7 +68,7 @@ def read_daily(path: Path) -> pd.DataFrame:
     path = path / DAILY_FILE if path.is_dir() else path
     frame = read_frame(path)
     check_columns(path, frame, COLUMNS)
-    frame = frame[list(COLUMNS)].assign(date=pd.to_datetime(frame["date"]))
+    frame = numbers(path, dates(path, frame[list(COLUMNS)]), ("daily_load", *ANSWERS))
     if frame.duplicated(["player_id", "date"]).any():
         raise ConfigError(str(path), "has an athlete's day twice")
     whole = [
@@ -149,6 +149,6 @@ def _squad_change(daily: pd.DataFrame) -> pd.Series:
 
 def _days_of(daily: pd.DataFrame, reports: pd.DataFrame) -> pd.Series:
     """Return which rows of `daily` are days on which an injury was reported."""
-    reported = pd.MultiIndex.from_arrays([pd.to_datetime(reports["date"]), reports["player_id"]])
+    reported = pd.MultiIndex.from_arrays([reports["date"], reports["player_id"]])
     keys = pd.MultiIndex.from_arrays([daily["date"], daily["player_id"]])
     return pd.Series(keys.isin(reported), daily.index)

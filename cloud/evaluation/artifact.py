@@ -54,11 +54,11 @@ def open_artifact(path: Path) -> Artifact:
     elif card is not None:
         set_id, schema_hash = card.feature_set, card.feature_hash
     else:
-        raise ModelIncompatible(f"{path} names no feature set, and no {CARD_FILE} beside it speaks of this file")
+        raise ModelIncompatible(f"names no feature set, and no {CARD_FILE} beside it speaks of this file")
     features = feature_set(set_id, schema_hash)
     missing = [name for name, _ in features.outputs if name not in model.outputs]
     if sorted(model.inputs) != sorted(name for name, _ in features.inputs) or missing:
-        raise ModelIncompatible(f"{path} has {model.inputs} -> {model.outputs}, which is not what {set_id} promises")
+        raise ModelIncompatible(f"has {model.inputs} -> {model.outputs}, which is not what {set_id} promises")
     return Artifact(
         path=path,
         sha256=sha256,
@@ -66,10 +66,10 @@ def open_artifact(path: Path) -> Artifact:
         version=said.get("version") or (card.version if card else ""),
         features=features,
         model=model,
-        training_games=_games(path, said.get("training_games", "[]")),
-        trained_until_ns=_whole(path, said.get("trained_until_ns")),
+        training_games=_games(said.get("training_games", "[]")),
+        trained_until_ns=_whole(said.get("trained_until_ns")),
         data_digest=said.get("data_digest") or (card.data_digest if card else ""),
-        field_m=_field(path, said.get("field_m", "null")),
+        field_m=_field(said.get("field_m", "null")),
     )
 
 
@@ -82,22 +82,22 @@ def _card_of(path: Path, sha256: str) -> ModelCard | None:
     return card if card.sha256 == sha256 else None
 
 
-def _games(path: Path, text: str) -> frozenset[str]:
+def _games(text: str) -> frozenset[str]:
     try:
         return frozenset(msgspec.json.decode(text, type=list[str]))
     except msgspec.DecodeError as exc:
-        raise ModelIncompatible(f"{path}: its training_games are no JSON list of names") from exc
+        raise ModelIncompatible("its training_games are no JSON list of names") from exc
 
 
-def _field(path: Path, text: str) -> tuple[float, float] | None:
+def _field(text: str) -> tuple[float, float] | None:
     try:
         return msgspec.json.decode(text, type=tuple[float, float] | None)
     except msgspec.DecodeError as exc:
-        raise ModelIncompatible(f"{path}: its field_m {text!r} is no length and width") from exc
+        raise ModelIncompatible(f"its field_m {text!r} is no length and width") from exc
 
 
-def _whole(path: Path, text: str | None) -> int | None:
+def _whole(text: str | None) -> int | None:
     try:
         return None if text is None else int(text)
     except ValueError as exc:
-        raise ModelIncompatible(f"{path}: its trained_until_ns {text!r} is no whole number") from exc
+        raise ModelIncompatible(f"its trained_until_ns {text!r} is no whole number") from exc

@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cloud.options import AsJson
+from cloud.options import AsJson, MoreWeeks, Weeks, parse_weeks
+from cloud.outputs import prepare_file, prepare_folder
 
 
 class Protocol(StrEnum):
@@ -34,7 +35,8 @@ def evaluate(
     training: Annotated[
         Path | None, typer.Option("--training", help="Other recordings to fit the baselines on (trajectory, pass).")
     ] = None,
-    weeks: Annotated[list[int] | None, typer.Option(help="Of a season, these weeks only; repeatable.", min=1)] = None,
+    weeks: Weeks = None,
+    more_weeks: MoreWeeks = None,
     report: Annotated[Path | None, typer.Option("--report", help="Where the report goes as JSON.")] = None,
     plots: Annotated[Path | None, typer.Option("--plots", help="Where pictures go.", file_okay=False)] = None,
     as_json: AsJson = False,
@@ -46,13 +48,20 @@ def evaluate(
     """
     from cloud.evaluation.evaluate import evaluate_tables, evaluate_trajectories  # noqa: PLC0415  --help stays instant
     from cloud.evaluation.report import table, write_report  # noqa: PLC0415
+    from shared.errors import ConfigError, ModelIncompatible  # noqa: PLC0415
 
-    if protocol in {Protocol.TRAJECTORY, Protocol.PASSES}:
-        found = evaluate_trajectories(
-            model, data, passes=protocol is Protocol.PASSES, training=training, weeks=weeks, plots=plots
-        )
-    else:
-        found = evaluate_tables(model, data, protocol.value, plots=plots)
+    prepare_file(report)
+    prepare_folder(plots)
+    chosen_weeks, passes = parse_weeks(weeks, more_weeks), protocol is Protocol.PASSES
+    try:
+        if passes or protocol is Protocol.TRAJECTORY:
+            found = evaluate_trajectories(
+                model, data, passes=passes, training=training, weeks=chosen_weeks, plots=plots
+            )
+        else:
+            found = evaluate_tables(model, data, protocol.value, plots=plots)
+    except ModelIncompatible as exc:
+        raise ConfigError(str(model), exc.reason) from exc
     if report is not None:
         write_report(found, report)
     typer.echo(msgspec.json.encode(found).decode() if as_json else table(found))

@@ -7,10 +7,11 @@ import numpy as np
 
 from cloud.datasets.public.read import read_scenes
 from cloud.evaluation.artifact import Artifact, open_artifact
+from cloud.evaluation.coverage import coverage_of
 from cloud.evaluation.fitting import Split, split
 from cloud.evaluation.report import DataFacts, Measured, ModelFacts, Report
 from cloud.evaluation.tables import measurable, scores
-from cloud.evaluation.trajectory import Task, coverage_of, measure, pass_task, trajectory_tasks, unit_of
+from cloud.evaluation.trajectory import Task, measure, pass_task, trajectory_tasks, unit_of
 
 
 def evaluate_trajectories(

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.scenes import NO_FRAME, ROLES, Scenes
+from cloud.datasets.steps import plausible_steps
 from shared.features.team import HISTORY, RATE_HZ
 
 HORIZONS_S = (0.5, 1.0, 2.0, 4.0)
 STRIDE = RATE_HZ
 """Frames from window to window."""
-LONGEST_STEP_M = 1.5
 CATCHERS_AND_DEFENDERS = tuple(ROLES.index(name) for name in ("WR", "TE", "RB", "LB", "DB"))
 _SHORTEST_PASS = 3
 _CHUNK = 512
@@ -82,7 +82,7 @@ class Cases:
 
 def trajectory_windows(scenes: Scenes, steps: int, *, stride: int = STRIDE) -> Windows:
     """Return the windows, every `stride` frames, from which `steps` lie ahead before the scene's end."""
-    back, ahead = _plausible_steps(scenes)
+    back, ahead = plausible_steps(scenes.xy_m, scenes.team, scenes.first)
     frames, owners = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for scene, (first, begin, end) in enumerate(zip(scenes.first[:-1], scenes.begin, scenes.end, strict=True)):
         found = np.arange(max(begin, first + HISTORY - 1), end - steps + 1, stride)
@@ -120,17 +120,3 @@ def cases_of(scenes: Scenes, windows: Windows) -> Cases:
     future = scenes.xy_m[following, player[:, None]].astype(np.float64)
     future[ahead > steps[:, None]] = np.nan
     return Cases(window=window, player=player, steps=steps, history=back, future=future)
-
-
-def _plausible_steps(scenes: Scenes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how many plausible steps in a row lead to, and follow, each position [F,P]."""
-    step = np.zeros(scenes.xy_m.shape[:2], np.bool_)
-    with np.errstate(invalid="ignore"):  # NaN is no plausible step
-        step[1:] = np.linalg.norm(np.diff(scenes.xy_m, axis=0), axis=-1) < LONGEST_STEP_M
-    step[scenes.first[:-1]] = False
-    frames = np.arange(len(step))[:, None]
-    broken = np.maximum.accumulate(np.where(step, 0, frames), axis=0)
-    to_come = np.where(step, len(step), frames)[::-1]
-    next_broken = np.full((len(step) + 1, scenes.players), len(step))
-    next_broken[:-1] = np.minimum.accumulate(to_come, axis=0)[::-1]
-    return frames - broken, next_broken[1:] - 1 - frames

@@ -43,12 +43,19 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True):
     conformal: Value | None
 
 
+class OfRole(msgspec.Struct, frozen=True, kw_only=True):
+    """Forecasts of the players of one role: how many, and by forecast their errors (model, ridge, linear control)."""
+
+    forecasts: int
+    errors: dict[str, Displacement]
+
+
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """Forecasts of one horizon, or (without one) of passes; NLL is per step, in nats with lengths in metres.
 
     A horizon beyond the model's own is not `covered` and empty; `beyond` passes were left out for that. `errors` and
     `nll` are by forecast, `skill` by baseline, `regions` and `mixture_regions` by level in per cent; `best_of_6` holds
-    ADE and FDE of the best of six paths.
+    ADE and FDE of the best of six paths; `by_role` is empty where the recordings state no roles.
     """
 
     horizon_s: float | None
@@ -64,19 +71,24 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     regions: dict[str, Regions] = {}
     mixture_regions: dict[str, Regions] = {}
     best_of_6: dict[str, Value] = {}
+    by_role: dict[str, OfRole] = {}
 
 
 class ManOrZone(msgspec.Struct, frozen=True, kw_only=True):
-    """How well the coverage is told, moment by moment and with the mean over a play."""
+    """How well the coverage is told, moment by moment and with the mean over a play.
+
+    `by_second` is the balanced accuracy of the moments of each second since the play began, from "0".
+    """
 
     moments: int
     plays: int
     accuracy: Value
-    balanced_accuracy: float
-    ece: float
+    balanced_accuracy: Value
+    ece: Value
     play_accuracy: Value
-    play_balanced_accuracy: float
+    play_balanced_accuracy: Value
     majority: float
+    by_second: dict[str, Value] = {}
 
 
 class Bin(msgspec.Struct, frozen=True):
@@ -163,6 +175,16 @@ def _horizon(measured: Measured, unit: str) -> Iterator[str]:
     if measured.best_of_6:
         best = ", ".join(f"{name} {text(value)} {unit}" for name, value in measured.best_of_6.items())
         yield f"  best of 6 paths   {best}; NLL of the mixture {text(measured.nll[MIXTURE])}"
+    if measured.by_role:
+        yield from _roles(measured.by_role)
+
+
+def _roles(by_role: dict[str, OfRole]) -> Iterator[str]:
+    names = list(next(iter(by_role.values())).errors)
+    yield f"  {'ADE / FDE by role':18}{'forecasts':>10}" + "".join(f"{name:>32}" for name in names)
+    for role, found in by_role.items():
+        pairs = (f"{text(errors.ade)} / {errors.fde.value:.3f}" for errors in found.errors.values())
+        yield f"  {role:18}{found.forecasts:>10}" + "".join(f"{pair:>32}" for pair in pairs)
 
 
 def _region(found: Regions) -> str:
@@ -173,10 +195,12 @@ def _region(found: Regions) -> str:
 def _man_or_zone(found: ManOrZone) -> Iterator[str]:
     yield f"\nman or zone: {found.moments} moments of {found.plays} plays (the commoner one: {found.majority:.3f})"
     yield (
-        f"  moment by moment: accuracy {text(found.accuracy)}, balanced {found.balanced_accuracy:.3f}, "
-        f"ECE {found.ece:.3f}; by play: accuracy {text(found.play_accuracy)}, "
-        f"balanced {found.play_balanced_accuracy:.3f}"
+        f"  moment by moment: accuracy {text(found.accuracy)}, balanced {text(found.balanced_accuracy)}, "
+        f"ECE {text(found.ece)}"
     )
+    yield f"  by play: accuracy {text(found.play_accuracy)}, balanced {text(found.play_balanced_accuracy)}"
+    seconds = ", ".join(f"{second} s {text(value)}" for second, value in found.by_second.items())
+    yield f"  balanced by seconds since the play began: {seconds}"
 
 
 def _scores(found: Scores, title: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.datasets.public.football import FIELD, YARD_M
-from cloud.datasets.scenes import UNKNOWN_COVERAGE, Scenes
+from cloud.datasets.scenes import Scenes
 from cloud.evaluation import baselines as plain
 from cloud.evaluation import calibration, spread
 from cloud.evaluation.artifact import Artifact
@@ -16,9 +16,9 @@ from cloud.evaluation.displacement import displacement, distances, final, skill
 from cloud.evaluation.fitting import Split, pass_baselines, trajectory_baselines
 from cloud.evaluation.forecasts import Forecasts, forecast, horizon
 from cloud.evaluation.protocols import HORIZONS_S, Cases, Windows, cases_of, pass_windows, trajectory_windows
-from cloud.evaluation.report import MIXTURE, MODEL, ManOrZone, Measured, Regions
-from cloud.evaluation.tabular import balanced_accuracy, calibration_error
-from shared.errors import ConfigError, ModelIncompatible
+from cloud.evaluation.report import MIXTURE, MODEL, Measured, Regions
+from cloud.evaluation.roles import by_role
+from shared.errors import ConfigError
 from shared.features.team import RATE_HZ
 
 _WITH_LIKELIHOOD = (plain.CONSTANT_VELOCITY, plain.RIDGE, plain.CONTROL)
@@ -125,41 +125,8 @@ def measure(task: Task, parts: Split) -> Measured:
         ),
         mixture_regions=_mixture_regions(last, happened, game, fold, resampling),
         best_of_6=_best_of_paths(task, resampling, unit_m),
+        by_role=by_role(parts.measured, task.windows, task.cases, distance, unit_m=unit_m),
     )
-
-
-def man_or_zone(said: Floats, windows: Windows, scenes: Scenes) -> ManOrZone | None:
-    """Return how well zone coverage is told by the probabilities `said` [W], None where no label is known."""
-    truth = scenes.coverage[windows.scene]
-    known = truth != UNKNOWN_COVERAGE
-    if not known.any():
-        return None
-    scene, zone, probability = windows.scene[known], truth[known].astype(float), said[known]
-    plays, row = np.unique(scene, return_inverse=True)
-    by_play = np.bincount(row, probability) / np.bincount(row)
-    play_zone = scenes.coverage[plays].astype(float)
-    share = float(play_zone.mean())
-    return ManOrZone(
-        moments=len(zone),
-        plays=len(plays),
-        accuracy=Resampling(scenes.game[scene]).mean((probability > 0.5) == zone),
-        balanced_accuracy=balanced_accuracy(probability, zone),
-        ece=calibration_error(probability, zone),
-        play_accuracy=Resampling(scenes.game[plays]).mean((by_play > 0.5) == play_zone),
-        play_balanced_accuracy=balanced_accuracy(by_play, play_zone),
-        majority=max(share, 1.0 - share),
-    )
-
-
-def coverage_of(artifact: Artifact, scenes: Scenes) -> ManOrZone | None:
-    """Return how well a model with a coverage head tells man from zone; None without a head or labels."""
-    if "coverage_logit" not in artifact.model.outputs or not (scenes.coverage != UNKNOWN_COVERAGE).any():
-        return None
-    windows = trajectory_windows(scenes, 1)
-    said = forecast(artifact, scenes, windows, cases_of(scenes, windows)).zone
-    if said is None:
-        raise ModelIncompatible(f"{artifact.path} has a coverage head that says nothing")
-    return man_or_zone(said, windows, scenes)
 
 
 def _task(

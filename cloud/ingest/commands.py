@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cloud.options import DataDir, SettingsFile
+from cloud.options import CloudDir, SettingsFile
 from cloud.settings import load_settings
 
 
@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def api(
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
@@ -28,7 +28,7 @@ def api(
     from shared.clock import SystemClock  # noqa: PLC0415
     from shared.log import configure  # noqa: PLC0415
 
-    given, layout = load_settings(settings, data_dir)
+    given, layout = load_settings(settings, cloud_dir)
     chosen = msgspec.structs.replace(
         given, host=given.host if host is None else host, port=given.port if port is None else port
     )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cloud.options import AsJson, DataDir, SettingsFile
+from cloud.options import AsJson, CloudDir, SettingsFile
 from cloud.settings import load_settings
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def pipeline(
     beam_options: Annotated[list[str] | None, typer.Argument(help="Options for Beam, after --.")] = None,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -34,7 +34,7 @@ def pipeline(
     from cloud.setup import make_layout  # noqa: PLC0415
     from shared.clock import SystemClock  # noqa: PLC0415
 
-    chosen, layout = load_settings(settings, data_dir)
+    chosen, layout = load_settings(settings, cloud_dir)
     make_layout(layout)
     report = run_pipeline(
         layout, SystemClock(), session_gap_s=chosen.session_gap_s, beam_options=list(beam_options or [])

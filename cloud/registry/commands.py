@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from cloud.options import AsJson, DataDir, SettingsFile
+from cloud.options import AsJson, CloudDir, SettingsFile
 from cloud.settings import load_settings
 from shared.clock import SystemClock
 
@@ -25,11 +25,11 @@ def register(app: typer.Typer) -> None:
     app.command("retrain")(retrain)
 
 
-def release_setup(data_dir: DataDir = None, settings: SettingsFile = None) -> None:
+def release_setup(cloud_dir: CloudDir = None, settings: SettingsFile = None) -> None:
     """Make the signing keys and an empty, signed repository; doing it again changes nothing."""
     from cloud.registry.release import setup_releases  # noqa: PLC0415  --help stays instant
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     made = setup_releases(layout, SystemClock())
     typer.echo(f"{'made' if made else 'kept'}: {layout.release_metadata}")
 
@@ -40,7 +40,7 @@ def release(
     source: Annotated[
         Path | None, typer.Option("--from", help="A folder with model.onnx and card.json.", file_okay=False)
     ] = None,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +48,7 @@ def release(
     from cloud.registry import release as releases  # noqa: PLC0415  --help stays instant
     from cloud.registry.store import mark_released  # noqa: PLC0415
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     done = releases.release(layout, SystemClock(), model, version=version, source=source)
     mark_released(layout, done)
     _say(done, as_json=as_json)
@@ -57,7 +57,7 @@ def release(
 def rollback(
     model: Model,
     to: Annotated[str, typer.Option("--to", help="A version that was released before.")],
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,17 +65,17 @@ def rollback(
     from cloud.registry import release as releases  # noqa: PLC0415  --help stays instant
     from cloud.registry.store import mark_released  # noqa: PLC0415
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     done = releases.rollback(layout, SystemClock(), model, to)
     mark_released(layout, done)
     _say(done, as_json=as_json)
 
 
-def refresh_metadata(data_dir: DataDir = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
+def refresh_metadata(cloud_dir: CloudDir = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
     """Sign anew what has lived half its life; run it once a day."""
     from cloud.registry.release import open_repository  # noqa: PLC0415  --help stays instant
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     repository = open_repository(layout, SystemClock())
     report = {"signed": repository.refresh(), "expires": repository.expiries()}
     if as_json:
@@ -91,7 +91,7 @@ def retrain(
     every: Annotated[float | None, typer.Option(help="Seconds between runs; once without it.", min=1.0)] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.", min=0)] = 0,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Record the run with MLflow.")] = True,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -103,7 +103,7 @@ def retrain(
 
     if model != "effort":
         raise ConfigError("model", f"{model!r} is not retrained from what gateways send; only effort is")
-    configured, layout = load_settings(settings, data_dir)
+    configured, layout = load_settings(settings, cloud_dir)
 
     def say(done: Retrained) -> None:
         typer.echo(msgspec.json.encode(done).decode() if as_json else done.sentence())

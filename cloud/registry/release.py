@@ -52,6 +52,8 @@ def release(
     artifacts = Artifacts(layout)
     if source is None:
         source = artifacts.folder(model, version or artifacts.newest(model))
+    if not (source / CARD_FILE).is_file():
+        raise ConfigError(str(source), f"holds no {CARD_FILE}, so no trained model")
     card = read_artifact(source)
     if card.name != model or (version is not None and card.version != version):
         raise ModelIncompatible(f"{source} holds {card.name} {card.version}, not {model} {version or ''}".rstrip())

@@ -210,7 +210,12 @@ class Repository:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Let one process at a time write; readers need no lock."""
+        """Let one process at a time write; readers need no lock.
+
+        Raises: ConfigError when there is no repository.
+        """
+        if not self._metadata.is_dir():
+            raise ConfigError(str(self._metadata), "is not there; run `python -m cloud release-setup` first")
         with (self._metadata / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

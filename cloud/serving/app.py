@@ -12,6 +12,7 @@ import msgspec
 from fastapi import Body, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -19,6 +20,7 @@ from cloud.serving.admission import Admission, problem
 from cloud.serving.models import Models
 from cloud.serving.predictor import Predictor
 from cloud.serving.schema import Call, schema
+from cloud.serving.telemetry import PREDICT, Counted, Telemetry
 from cloud.settings import Layout, ServingSettings
 from shared.clock import Clock
 from shared.errors import ConfigError, ModelError
@@ -60,6 +62,7 @@ class ServedModel(BaseModel):
 def build_app(layout: Layout, settings: ServingSettings, clock: Clock, *, token: str | None) -> FastAPI:
     """Return the application; with a token, all but /healthz and the description of the interface needs it."""
     models = Models(layout, clock, SCHEMAS, most=settings.max_loaded)
+    telemetry = Telemetry(models.loaded)
     threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="predict")
 
     @asynccontextmanager
@@ -74,13 +77,7 @@ def build_app(layout: Layout, settings: ServingSettings, clock: Clock, *, token:
         description="The models that gateways run, for those who ask over HTTP: one input, or many in one call.",
         lifespan=lifespan,
     )
-    app.add_middleware(
-        Admission,
-        most=settings.max_in_flight,
-        body_bytes=settings.max_body_bytes,
-        body_s=settings.body_timeout_s,
-        retry_after_s=_RETRY_AFTER_S,
-    )
+    _bound(app, settings, telemetry, clock)
     _answer_errors(app)
 
     @app.get("/healthz")
@@ -93,8 +90,24 @@ def build_app(layout: Layout, settings: ServingSettings, clock: Clock, *, token:
     async def list_models() -> list[ServedModel]:
         return [await _served(models, name) for name in SCHEMAS]
 
+    @app.get("/metrics", dependencies=allowed, responses={401: {"model": Problem}})
+    async def metrics() -> Response:
+        return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+
     _add_predict(app, models, threads, allowed)
     return app
+
+
+def _bound(app: FastAPI, settings: ServingSettings, telemetry: Telemetry, clock: Clock) -> None:
+    """Bound what comes in, and count it; the counting is around the bounds, so that what is refused counts too."""
+    app.add_middleware(
+        Admission,
+        most=settings.max_in_flight,
+        body_bytes=settings.max_body_bytes,
+        body_s=settings.body_timeout_s,
+        retry_after_s=_RETRY_AFTER_S,
+    )
+    app.add_middleware(Counted, telemetry=telemetry, clock=clock)
 
 
 def _add_predict(app: FastAPI, models: Models, threads: ThreadPoolExecutor, allowed: Sequence[Any]) -> None:
@@ -112,14 +125,15 @@ def _add_predict(app: FastAPI, models: Models, threads: ThreadPoolExecutor, allo
     }
     failures = FailureLog(get_logger("serving"), "a model does not answer")
 
-    @app.post("/predict", dependencies=list(allowed), response_model=responses, responses=refusals)
-    async def predict(call: Annotated[requests, Body(discriminator="model")]) -> Response:
+    @app.post(PREDICT, dependencies=list(allowed), response_model=responses, responses=refusals)
+    async def predict(request: Request, call: Annotated[requests, Body(discriminator="model")]) -> Response:
         try:
             predictor = await models.get(call.model, call.version)
         except ConfigError as exc:
             return problem(404, exc.problem)
         except ModelError as exc:
             return problem(409, exc.reason)
+        request.state.model, request.state.version = call.model, predictor.card.version
         try:
             body = await asyncio.get_running_loop().run_in_executor(threads, _answer, predictor, call)
         except ModelError as exc:

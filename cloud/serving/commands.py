@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from cloud.options import DataDir, SettingsFile
+from cloud.options import CloudDir, SettingsFile
 from cloud.settings import load_settings
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; beyond loopback a token is needed.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
@@ -36,7 +36,7 @@ def serve(
     from shared.clock import SystemClock  # noqa: PLC0415
     from shared.log import configure  # noqa: PLC0415
 
-    given, layout = load_settings(settings, data_dir)
+    given, layout = load_settings(settings, cloud_dir)
     chosen = msgspec.structs.replace(
         given.serving,
         host=given.serving.host if host is None else host,

@@ -52,6 +52,10 @@ class Models:
         """Return the trained versions of a model, oldest first; reads the disk."""
         return self._artifacts.versions(name)
 
+    def loaded(self) -> int:
+        """Return how many versions are held in memory."""
+        return len(self._loaded)
+
     def _keep(self, predictor: Predictor, *, is_default: bool) -> None:
         name, version = predictor.card.name, predictor.card.version
         if is_default:

@@ -20,7 +20,7 @@ RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
     && /tools/bin/pip --python /opt/sideline/bin/python install --no-deps wheels/*.whl
 
 FROM ${BASE_IMAGE} AS cloud
-ARG VERSION=0.3.1
+ARG VERSION=0.4.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Sideline cloud" \
     org.opencontainers.image.description="Ingest, pipeline, tabular training and signed releases" \
@@ -28,7 +28,7 @@ LABEL org.opencontainers.image.title="Sideline cloud" \
     org.opencontainers.image.revision="${REVISION}"
 # Fresh named volumes take their owner from these folders; the signing keys have a volume of their own.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin sideline \
-    && install --directory --owner=10001 --group=10001 /data /enrolment \
+    && install --directory --owner=10001 --group=10001 /data /enrolment /serving \
     && install --directory --owner=10001 --group=10001 --mode=0700 /data/keys
 COPY --from=builder /opt/sideline /opt/sideline
 COPY deployment/docker/cloud-setup /usr/local/bin/cloud-setup

@@ -34,7 +34,7 @@ RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
     && /tools/bin/pip --python /opt/sideline/bin/python install --no-deps wheels/*.whl
 
 FROM ${BASE_IMAGE} AS edge
-ARG VERSION=0.3.1
+ARG VERSION=0.4.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Sideline gateway" \
     org.opencontainers.image.description="Reads sensors, stores every reading, shows coaches what matters" \

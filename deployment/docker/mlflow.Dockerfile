@@ -13,7 +13,7 @@ RUN /tools/bin/pip --python /opt/mlflow/bin/python install \
     --only-binary :all: --constraint constraints.txt mlflow==3.17.2
 
 FROM ${BASE_IMAGE} AS mlflow
-ARG VERSION=0.3.1
+ARG VERSION=0.4.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Sideline tracking pages" \
     org.opencontainers.image.description="MLflow's pages over the cloud's tracking database, read only" \

@@ -20,7 +20,7 @@ RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
     && /tools/bin/pip --python /opt/sideline/bin/python install --no-deps wheels/*.whl
 
 FROM ${BASE_IMAGE} AS sim
-ARG VERSION=0.3.1
+ARG VERSION=0.4.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Sideline simulator" \
     org.opencontainers.image.description="A squad of simulated athletes whose sensors speak the real protocols" \

@@ -16,12 +16,14 @@ from shared.features.occlusion import contributions, log_odds, occluded
 BACKGROUND = "background"
 KIND = "kind"
 PROBABILITY = "probability"
+UNIT = "unit"
+LOG_ODDS = "log odds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
     """One answer: `parts` are (feature, contribution), the largest first, in `unit`; `unit` is "log odds" for a
-    probability and "prediction" otherwise.
+    probability and the prediction's own otherwise.
     """  # noqa: D205  the fields are the contract
 
     prediction: float
@@ -32,7 +34,8 @@ class Explained:
 def explain(model: LoadedModel, row: NDArray[np.float32]) -> Explained:
     """Return why the model answers as it does for one row float32[F], by occlusion with its background rows.
 
-    Raises: ModelIncompatible when it is no model of plain rows, its file holds no background rows, or it cannot run.
+    Raises: ModelIncompatible when it is no model of plain rows, its file holds no background rows, it cannot run, or an
+    answer is no finite number.
     """
     if model.features.row_axes != 1 or len(model.features.inputs) != 1:
         raise ModelIncompatible(f"{model.card.name} does not answer row by row")
@@ -40,11 +43,14 @@ def explain(model: LoadedModel, row: NDArray[np.float32]) -> Explained:
     about = model.session.get_modelmeta().custom_metadata_map
     background = _background(model, about.get(BACKGROUND))
     answers = model.run({source: occluded(row, background)})[target][:, 0]
+    if not np.isfinite(answers).all():
+        raise ModelIncompatible(f"{model.card.name} {model.card.version} answers with what is no finite number")
     probability = about.get(KIND) == PROBABILITY
     found = contributions(log_odds(answers) if probability else answers, len(background))
     names = [name for name, _ in model.features.features]
     parts = sorted(zip(names, found.tolist(), strict=True), key=lambda part: -abs(part[1]))
-    return Explained(prediction=float(answers[0]), unit="log odds" if probability else "prediction", parts=tuple(parts))
+    unit = LOG_ODDS if probability else about.get(UNIT, "1")
+    return Explained(prediction=float(answers[0]), unit=unit, parts=tuple(parts))
 
 
 def _background(model: LoadedModel, text: str | None) -> NDArray[np.float32]:

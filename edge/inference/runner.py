@@ -16,6 +16,7 @@ from shared.errors import ModelError
 from shared.model_card import ModelCard
 
 if TYPE_CHECKING:  # the runtime is loaded with the first model, not with the gateway
+    from edge.inference.explain import Explained
     from edge.inference.session import Arrays, LoadedModel
 
 _KEPT = 512
@@ -128,6 +129,19 @@ class Runner:
             if tried is not None and outputs is not None:
                 shadow.stats.disagreement.append(_disagreement(outputs, tried))
         return outputs
+
+    async def explain(self, name: str, row: NDArray[np.float32]) -> "Explained | None":
+        """Return what the active model's answer to one row float32[F] leans on, or None if there is no active model.
+
+        It counts neither as a run nor, when it fails, as a failure: nobody acts on it.
+        Raises: ModelIncompatible as `edge.inference.explain.explain`.
+        """
+        slot = self._slots.get(name)
+        if slot is None or slot.active is None:
+            return None
+        from edge.inference.explain import explain  # noqa: PLC0415  the runtime came with the model
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, explain, slot.active.model, row)
 
     def close(self) -> None:
         """Finish the run under way."""

@@ -32,7 +32,8 @@ from shared.windows import Windower, merge
 
 EFFORT = "effort"
 TRAJECTORY = "trajectory"
-_MIN_COVERAGE = 0.8
+MIN_COVERAGE = 0.8
+"""Of the last minutes; below, the effort model is not asked."""
 # Every second step of the forecast is shown: ten dots draw the path as well as twenty.
 _SHOWN_EVERY = 2
 # As long as a dot on the map counts as where its player is.
@@ -173,7 +174,7 @@ class Live:
         Nothing is expected of movement that the model was not fitted on: a guess would raise alerts.
         """
         rows = [row for live in self.athletes.values() if (row := effort.row(live.effort_state)) is not None]
-        rows = [row for row in rows if row.coverage >= _MIN_COVERAGE]
+        rows = [row for row in rows if row.coverage >= MIN_COVERAGE]
         features = np.stack([row.values for row in rows]) if rows else None
         outputs = await self._runner.infer(EFFORT, {"features": features}) if features is not None else None
         card = self._runner.card(EFFORT)

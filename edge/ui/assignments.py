@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request, Response
 
 from edge.messages import Assign
 from edge.ui.auth import same_origin
+from edge.ui.problems import problem
 from shared.errors import ConfigError, StoreError
 from shared.ids import AthleteId, SensorId, parse_athlete_id, parse_sensor_id
 
@@ -23,25 +24,21 @@ def add_assignments(app: FastAPI, on_assign: OnAssign) -> None:
     @app.post("/api/assignments")
     async def assign(request: Request) -> Response:
         if not same_origin(request):
-            return _said(403, "not from this gateway's page")
+            return problem(403, "not from this gateway's page")
         body = b""
         async for part in request.stream():
             body += part
             if len(body) > _MAX_BODY_BYTES:
-                return _said(413, "too long")
+                return problem(413, "too long")
         try:
             wanted = msgspec.json.decode(body, type=Assign)
             sensor = parse_sensor_id(wanted.sensor)
             athlete = None if wanted.athlete is None else parse_athlete_id(wanted.athlete)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ConfigError) as exc:
-            return _said(400, str(exc))
+            return problem(400, str(exc))
         try:
             if not await on_assign(sensor, athlete):
-                return _said(404, f"no athlete {athlete} on the roster")
+                return problem(404, f"no athlete {athlete} on the roster")
         except StoreError as exc:
-            return _said(507, f"holds until the gateway starts again: {exc}")
+            return problem(507, f"holds until the gateway starts again: {exc}")
         return Response(status_code=204)
-
-
-def _said(status: int, problem: str) -> Response:
-    return Response(msgspec.json.encode({"problem": problem}), status_code=status, media_type="application/json")

@@ -6,6 +6,7 @@ import msgspec
 from fastapi import FastAPI, Response
 
 from edge.messages import AthleteMetrics
+from edge.ui.problems import problem
 from shared.errors import ConfigError
 from shared.ids import AthleteId, parse_athlete_id
 
@@ -22,5 +23,5 @@ def add_athlete_metrics(app: FastAPI, metrics_of: MetricsOf) -> None:
         except ConfigError:
             metrics = None
         if metrics is None:
-            return Response(b'{"problem":"no such athlete"}', status_code=404, media_type="application/json")
+            return problem(404, "no such athlete")
         return Response(msgspec.json.encode(metrics), media_type="application/json")

@@ -17,6 +17,7 @@ from edge.messages import Seen, Snapshot
 from edge.ui.assignments import OnAssign, add_assignments
 from edge.ui.athlete_metrics import MetricsOf, add_athlete_metrics
 from edge.ui.auth import same_origin
+from edge.ui.explanations import ExplanationOf, add_explanations
 from edge.ui.hub import Hub
 
 TABLET = Path(__file__).parent.parent / "tablet" / "dist"
@@ -36,6 +37,7 @@ def create_app(
     on_seen: Callable[[str], None],
     on_assign: OnAssign,
     metrics_of: MetricsOf,
+    explanation_of: ExplanationOf,
     measures: Callable[[], Measures] = Measures,
     local_only: bool = False,
     tablet: Path = TABLET,
@@ -83,6 +85,7 @@ def create_app(
 
     add_assignments(app, on_assign)
     add_athlete_metrics(app, metrics_of)
+    add_explanations(app, explanation_of)
     if (tablet / "index.html").is_file():
         app.mount("/", StaticFiles(directory=tablet, html=True), name="tablet")
     else:

@@ -36,6 +36,14 @@ _FEATURES = (
     ("hr_rest", "bpm"),
     ("hr_max", "bpm"),
 )
+_WORDS = (
+    *(f"Speed over about {tau:.0f} s" for tau in SPEED_TAUS_S),
+    *(f"Metabolic power over about {tau:.0f} s" for tau in POWER_TAUS_S),
+    "Distance so far",
+    "Time so far",
+    "Resting heart rate",
+    "Maximal heart rate",
+)
 ATHLETE_EFFORT = FeatureSet(
     set_id="athlete_effort@1",
     features=_FEATURES,
@@ -44,6 +52,7 @@ ATHLETE_EFFORT = FeatureSet(
     row_axes=1,
     inputs=(("features", (len(_FEATURES),)),),
     outputs=(("prediction", (1,)),),
+    words=_WORDS,
 )
 
 

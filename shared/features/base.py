@@ -20,7 +20,8 @@ class FeatureSet:
 
     `note` states what changes the meaning without changing a name (rates, lengths, coordinate frame); it is hashed too.
     Not hashed is what the gateway's code itself holds a model to: `model` is the name of the slot that is fed with the
-    set, `inputs` and `outputs` are (name, shape after the first `row_axes` axes); those axes all arrays share.
+    set, `inputs` and `outputs` are (name, shape after the first `row_axes` axes); those axes all arrays share. `words`
+    are what people call the features, in column order; empty where nobody is shown them.
     """
 
     set_id: str
@@ -30,6 +31,7 @@ class FeatureSet:
     row_axes: int
     inputs: tuple[tuple[str, tuple[int, ...]], ...]
     outputs: tuple[tuple[str, tuple[int, ...]], ...]
+    words: tuple[str, ...] = ()
 
     @property
     def schema_hash(self) -> str:

@@ -72,6 +72,15 @@ def test_feature_set_when_listed_then_it_is_tested_and_described(set_id: str) ->
     assert all(unit for _, unit in given.features)
     assert given.note
     assert len(given.schema_hash) == 64
+    assert len(given.words) == len(names) or not given.words
+
+
+def test_feature_set_when_it_is_live_and_of_rows_then_people_have_words_for_every_feature() -> None:
+    """Rule: a tablet shows what a model leans on, and never a column's name."""
+    shown = [given for given in LIVE_SETS if given.row_axes == 1]
+    assert shown
+    for given in shown:
+        assert len(set(given.words)) == len(given.features)
 
 
 @live_set

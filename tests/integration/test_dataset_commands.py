@@ -16,7 +16,7 @@ def run(*words: object) -> Result:
 def test_validate_when_all_is_good_then_it_exits_0_and_says_so(tmp_path: Path) -> None:
     """A good data set passes; the page is written all the same."""
     folder = files.big_data_bowl(tmp_path / "data", weeks=(1, 2))
-    result = run("dataset", "validate", folder, "--week", "2", "--html", tmp_path / "report.html")
+    result = run("dataset", "validate", folder, "--weeks", "2", "--html", tmp_path / "report.html")
     assert result.exit_code == 0
     assert f"{2 * 23 * files.FRAMES} rows in 1 files, 0 bad" in result.output
     assert "<h1>" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from shared.features.team import TEAM_GRAPH
 from shared.ids import BALL
 from shared.roster import write_roster
 from tests.tools import ROOT
+from tests.tracking_files import big_data_bowl
 from tests.unit.cloud.evaluation.made import named, straight_model
 
 
@@ -83,6 +84,23 @@ def test_evaluate_when_all_is_well_then_report_table_and_pictures(
     pictures = sorted(path.name for path in plots.iterdir())
     assert pictures == ["error_by_horizon.png", "plays.png", "regions.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.iterdir())
+
+
+def test_evaluate_when_recordings_state_roles_then_errors_are_told_by_role(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rule: table and report have ADE and FDE of each role, beside ridge and the linear control."""
+    model, report = straight_model(tmp_path / "model.onnx"), tmp_path / "out.json"
+    season = big_data_bowl(tmp_path / "season", weeks=(1, 2))
+    words = ("--model", model, "--data", season, "--protocol", "trajectory", "--report", report)
+    code, text = said(monkeypatch, capsys, *words)
+    assert code == 0, text
+    found = msgspec.json.decode(report.read_bytes(), type=Report).horizons[0]
+    assert list(found.by_role) == ["QB", "RB", "WR", "TE", "OL", "DL", "LB", "DB"]
+    assert sum(role.forecasts for role in found.by_role.values()) == found.forecasts
+    assert all(set(role.errors) == {MODEL, "ridge", "linear_control"} for role in found.by_role.values())
+    assert text.count("ADE / FDE by role") == 3  # plays last 2.4 s: no horizon of 4 s
+    assert f"  {'OL':18}{found.by_role['OL'].forecasts:>10}" in text
 
 
 def test_evaluate_when_the_model_knows_a_session_then_it_is_left_out(

@@ -19,6 +19,7 @@ import pytest
 import structlog
 from fastapi.testclient import TestClient
 from onnx import TensorProto, helper, numpy_helper
+from prometheus_client.parser import text_string_to_metric_families
 
 from cloud.registry.release import release, rollback, setup_releases
 from cloud.serving.app import build_app
@@ -248,14 +249,54 @@ def test_models_when_asked_for_again_and_again_then_each_is_loaded_once(layout: 
     assert loaded == ["1.0.2", "1.0.0", "1.0.1", "1.0.2"]
 
 
+def counted(client: TestClient) -> dict[str, float]:
+    """Return every sample of /metrics as Prometheus would store it, by name and labels."""
+    return {
+        sample.name + "".join(f" {label}={value}" for label, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_when_predictions_are_asked_then_each_counts_by_model_version_and_status(client: TestClient) -> None:
+    """Answers and refusals count, also those that never reached a model; only what a model answered is timed."""
+    for _ in range(3):
+        effort(client)
+    client.post("/predict", json={"model": "effort", "input": {}})
+    client.post("/predict", json={"model": "effort", "version": "9.9.9", "input": ROW})
+    client.post("/predict", content=b" " * (ServingSettings().max_body_bytes + 1))
+    now = counted(client)
+    requests = {name.partition(" ")[2]: value for name, value in now.items() if "serving_requests_total" in name}
+    assert requests == {
+        "model=effort status=200 version=1.0.0": 3,
+        "model= status=422 version=": 1,
+        "model= status=404 version=": 1,
+        "model= status=413 version=": 1,
+    }
+    assert now["sideline_serving_seconds_count model=effort"] == 3
+    assert now["sideline_serving_models_loaded"] == 2
+    assert now["sideline_serving_in_flight"] == 0
+
+
+def test_metrics_when_a_model_fails_then_it_counts_as_that_models(layout: Layout, clock: ManualClock) -> None:
+    """What is no number is counted with its model and version, and said to nobody as an answer."""
+    write_model(layout.root / "models" / "effort" / "1.0.1", version="1.0.1", body="nan_below_zero")
+    with TestClient(build_app(layout, ServingSettings(), clock, token=None)) as client:
+        failed = client.post("/predict", json={"model": "effort", "input": dict.fromkeys(NAMES, -1.0)})
+        assert failed.status_code == 500
+        assert counted(client)["sideline_serving_requests_total model=effort status=500 version=1.0.1"] == 1
+
+
 def test_token_when_set_then_only_who_shows_it_is_answered(layout: Layout, clock: ManualClock) -> None:
     """Without it there is health and the description of the interface, which names the scheme."""
     with TestClient(build_app(layout, ServingSettings(), clock, token="secret")) as client:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic secret"}):
             assert client.post("/predict", json={"model": "effort", "input": ROW}, headers=headers).status_code == 401
-            assert client.get("/models", headers=headers).status_code == 401
+            for page in ("/models", "/metrics"):
+                assert client.get(page, headers=headers).status_code == 401
         shown = {"Authorization": "Bearer secret"}
         assert client.post("/predict", json={"model": "effort", "input": ROW}, headers=shown).status_code == 200
+        assert client.get("/metrics", headers=shown).status_code == 200
         assert client.get("/healthz").json() == {"status": "ok"}
         schemes = client.get("/openapi.json").json()["components"]["securitySchemes"]
     assert [scheme["scheme"] for scheme in schemes.values()] == ["bearer"]

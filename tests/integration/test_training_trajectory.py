@@ -31,7 +31,7 @@ from cloud.training.trajectory.settings import TrajectorySettings  # noqa: E402
 from firmware_sim.export import export_positions  # noqa: E402
 from firmware_sim.squad import SimulatedSession  # noqa: E402
 from shared.clock import ManualClock  # noqa: E402
-from shared.errors import ModelIncompatible  # noqa: E402
+from shared.errors import ConfigError, ModelIncompatible  # noqa: E402
 from shared.features.field import FIELD_GRAPH  # noqa: E402
 from shared.features.registry import feature_set  # noqa: E402
 from shared.features.team import HORIZON, TEAM_GRAPH  # noqa: E402
@@ -189,7 +189,7 @@ def test_train_when_recording_is_too_short_then_refuses(
 
     pq.write_table(pq.read_table(squad).slice(0, 9 * 50), tmp_path / "short.parquet")
     short = Source(files=[tmp_path / "short.parquet"])
-    with pytest.raises(ModelIncompatible, match="too little data"):
+    with pytest.raises(ConfigError, match=r"short\.parquet: too little data"):
         run_trajectory(Layout(tmp_path), ManualClock(), short, settings_of(steps=1), UNTRACKED)
 
 

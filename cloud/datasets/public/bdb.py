@@ -55,7 +55,7 @@ def read(source: Path, weeks: Sequence[int] | None = None) -> Tracks:  # noqa: A
     who = integers(table, "nflId", absent=football.BALL_ID)
     plays = _Plays(source.parent, games, numbers)
     way, ways = codes(table, "playDirection")
-    left = np.array([name is not None and name.lower() == "left" for name in ways])[way]
+    left = np.array([name is not None and name.lower() == "left" for name in ways], np.bool_)[way]
     leftwards, torn = football.directions(play, left, len(games))
     event, events = codes(table, "event")
     rows = football.Named(

@@ -15,6 +15,7 @@ from shared.errors import ConfigError
 
 ROW = "row"
 _NUMERIC = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+_FIRST_NOT_INT64 = 2.0**63
 NOT_WHOLE = -2
 """In place of what should be a whole number and is not."""
 
@@ -22,7 +23,7 @@ NOT_WHOLE = -2
 def read_csv(path: Path, columns: Sequence[str], *, optional: Sequence[str] = (), delimiter: str = ",") -> pa.Table:
     """Read these columns of a text file; `NA`, `nan` and nothing are nulls; of `optional` those that are there.
 
-    Raises: ConfigError when it cannot be read or lacks a column.
+    Raises: ConfigError when it cannot be read, lacks a column or holds no rows.
     """
     found = require(path, heading(path, delimiter=delimiter), columns, optional)
     convert = csv.ConvertOptions(include_columns=found, strings_can_be_null=True)
@@ -30,20 +31,20 @@ def read_csv(path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()
         table = csv.read_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter), convert_options=convert)
     except pa.ArrowInvalid as exc:
         raise ConfigError(str(path), f"is not a table: {exc}") from exc
-    return _with_rows(table)
+    return _with_rows(path, table)
 
 
 def read_parquet(path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()) -> pa.Table:
     """Read these columns of a Parquet file; of `optional` those that are there.
 
-    Raises: ConfigError when it cannot be read or lacks a column.
+    Raises: ConfigError when it cannot be read, lacks a column or holds no rows.
     """
     found = require(path, heading(path), columns, optional)
     try:
         table = pq.read_table(path, columns=found)
     except (OSError, pa.ArrowInvalid) as exc:
         raise ConfigError(str(path), f"is damaged: {exc}") from exc
-    return _with_rows(table)
+    return _with_rows(path, table)
 
 
 def heading(path: Path, *, delimiter: str = ",") -> list[str]:
@@ -84,7 +85,7 @@ def integers(table: pa.Table, name: str, *, absent: int) -> NDArray[np.int64]:
     if pa.types.is_integer(column.type):
         return np.asarray(column.cast(pa.int64()).fill_null(absent).to_numpy(zero_copy_only=False))
     values = _numbers(table, name)
-    whole = np.isfinite(values) & (values == np.floor(values))
+    whole = (np.abs(values) < _FIRST_NOT_INT64) & (values == np.floor(values))
     numbers = np.where(whole, np.where(whole, values, 0).astype(np.int64), NOT_WHOLE)
     return np.where(np.isnan(values), absent, numbers)
 
@@ -116,5 +117,7 @@ def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
     return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
-def _with_rows(table: pa.Table) -> pa.Table:
+def _with_rows(path: Path, table: pa.Table) -> pa.Table:
+    if not table.num_rows:
+        raise ConfigError(str(path), "holds no rows")
     return table.append_column(ROW, pa.array(np.arange(1, table.num_rows + 1)))

@@ -124,9 +124,11 @@ def at_10_hz(tracks: Tracks, longest_gap_s: float = LONGEST_GAP_S) -> Tracks:
     def between(values: NDArray[np.float32]) -> NDArray[np.float32]:
         left, right = values[order[before]], values[order[after]]
         part = share.reshape(-1, *[1] * (values.ndim - 1))
-        return np.where(part > 0, left + (right - left) * part, left).astype(np.float32)
+        with np.errstate(invalid="ignore"):  # infinite is what is not a number in the file
+            return np.where(part > 0, left + (right - left) * part, left).astype(np.float32)
 
-    turned = np.stack([np.cos(tracks.facing_rad), np.sin(tracks.facing_rad)], axis=-1)
+    with np.errstate(invalid="ignore"):
+        turned = np.stack([np.cos(tracks.facing_rad), np.sin(tracks.facing_rad)], axis=-1)
     cosine, sine = between(turned).T
     kept: dict[str, Any] = {name: getattr(tracks, name)[order[before]] for name in _PER_ROW}
     kept |= {name: between(getattr(tracks, name)) for name in ("xy_m", "velocity_mps", "acceleration_mps2")}

@@ -164,7 +164,8 @@ def _along(tracks: Tracks, ball: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
     same[1:] = (np.diff(tracks.play[order]) == 0) & (np.diff(tracks.player[order]) == 0)
     frames = np.where(same, np.diff(tracks.frame[order], prepend=0), 1)
     seconds = np.diff(tracks.time_ns[order], prepend=0) / NS_PER_S
-    moved_m = np.linalg.norm(np.diff(tracks.xy_m[order], axis=0, prepend=np.float32(0)), axis=-1)
+    with np.errstate(invalid="ignore"):  # infinite, which is not a number in the file, from where it was so before
+        moved_m = np.linalg.norm(np.diff(tracks.xy_m[order], axis=0, prepend=np.float32(0)), axis=-1)
     usual = same & (frames == 1) & ~ball[order] & (seconds > 0)
     begins = np.maximum.accumulate(np.where(same, 0, np.arange(count)))
     again = same & (frames == 0)

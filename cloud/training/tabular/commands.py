@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cloud.options import AsJson, DataDir, SettingsFile
+from cloud.options import AsJson, CloudDir, SettingsFile
 from cloud.settings import load_settings
 from shared.clock import SystemClock
 
@@ -59,7 +59,7 @@ def effort(
     seed: Seed = 0,
     track: Track = True,
     explain: Explain = False,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -68,9 +68,9 @@ def effort(
     from cloud.training.jobs import effort_data, run_effort  # noqa: PLC0415
 
     if data and all(is_exertion(path) for path in data):
-        _train("activity_effort", data, seed, data_dir, settings, track=track, explain=explain, as_json=as_json)
+        _train("activity_effort", data, seed, cloud_dir, settings, track=track, explain=explain, as_json=as_json)
         return
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     rows, card = effort_data(layout, data or [])
     _finish(run_effort(layout, SystemClock(), rows, card, seed=seed, track=track, explain=explain), as_json=as_json)
 
@@ -80,7 +80,7 @@ def strategy(
     seed: Seed = 0,
     track: Track = True,
     explain: Explain = True,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -88,7 +88,7 @@ def strategy(
     from cloud.datasets.plays import is_play_folder  # noqa: PLC0415  --help stays instant
 
     name = "play_success" if is_play_folder(data) else "strategy"
-    _train(name, [data], seed, data_dir, settings, track=track, explain=explain, as_json=as_json)
+    _train(name, [data], seed, cloud_dir, settings, track=track, explain=explain, as_json=as_json)
 
 
 def readiness(
@@ -96,12 +96,12 @@ def readiness(
     seed: Seed = 0,
     track: Track = True,
     explain: Explain = True,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the model that expects an athlete's next report; exit 1 when it is not better than their own past."""
-    _train("readiness", [data], seed, data_dir, settings, track=track, explain=explain, as_json=as_json)
+    _train("readiness", [data], seed, cloud_dir, settings, track=track, explain=explain, as_json=as_json)
 
 
 def injury(
@@ -109,19 +109,19 @@ def injury(
     seed: Seed = 0,
     track: Track = True,
     explain: Explain = False,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Try the road on reported injuries; exit 1, saying why, unless later days and new people beat the base rate."""
-    _train("injury", [data], seed, data_dir, settings, track=track, explain=explain, as_json=as_json)
+    _train("injury", [data], seed, cloud_dir, settings, track=track, explain=explain, as_json=as_json)
 
 
 def _train(
     name: str,
     paths: list[Path],
     seed: int,
-    data_dir: Path | None,
+    cloud_dir: Path | None,
     settings: Path | None,
     *,
     track: bool,
@@ -131,7 +131,7 @@ def _train(
     from cloud.training.jobs import run_task, task_data  # noqa: PLC0415  --help stays instant
 
     clock = SystemClock()
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     task, rows, card = task_data(layout, clock, name, paths)
     trained = run_task(layout, clock, task, rows, card, seed=seed, track=track, explain=explain)
     _finish(trained, as_json=as_json)

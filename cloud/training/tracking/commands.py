@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from cloud.options import AsJson, DataDir, SettingsFile
+from cloud.options import AsJson, CloudDir, SettingsFile
 from cloud.settings import load_settings
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def list_all(
     name: Name = None,
     metric: Shown = None,
     limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 20,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +44,7 @@ def list_all(
     from cloud.training.tracking.spooled import spool_folder  # noqa: PLC0415
     from cloud.training.tracking.tables import runs_table  # noqa: PLC0415
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     runs = list_runs(layout, name=name, limit=limit)
     spooled = len(waiting(spool_folder(layout)))
     if as_json:
@@ -55,17 +55,17 @@ def list_all(
         typer.echo(f"{spooled} more wait for MLflow: python -m cloud experiments replay")
 
 
-def show(run: Run, data_dir: DataDir = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
+def show(run: Run, cloud_dir: CloudDir = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
     """Show one run: data, code, libraries, parameters and metrics."""
     from cloud.training.tracking.queries import find_run  # noqa: PLC0415  --help stays instant
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     _say(find_run(layout, run), as_json=as_json)
 
 
 def compare(
     runs: Annotated[list[str], typer.Argument(help="Ids of runs, or enough of their beginnings.")],
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -73,7 +73,7 @@ def compare(
     from cloud.training.tracking.queries import compare_runs  # noqa: PLC0415  --help stays instant
     from cloud.training.tracking.tables import comparison_table  # noqa: PLC0415
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     found = compare_runs(layout, runs)
     typer.echo(msgspec.json.encode(found).decode() if as_json else comparison_table(found))
 
@@ -82,7 +82,7 @@ def best(
     metric: Annotated[str, typer.Argument(help="A metric, as `experiments list` names it.")],
     name: Name = None,
     highest: Annotated[bool, typer.Option("--highest", help="The highest value is best, not the lowest.")] = False,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -90,19 +90,19 @@ def best(
     from cloud.training.tracking.queries import best_run  # noqa: PLC0415  --help stays instant
     from shared.errors import ConfigError  # noqa: PLC0415
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     run = best_run(layout, metric, name=name, highest=highest)
     if run is None:
         raise ConfigError("metric", f"no finished run has {metric!r}; `python -m cloud experiments list` shows what is")
     _say(run, as_json=as_json)
 
 
-def replay(data_dir: DataDir = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
+def replay(cloud_dir: CloudDir = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
     """Bring runs that MLflow could not take when they ran to it; doing it again changes nothing."""
     from cloud.training.tracking.mlflow_database import MlflowDatabase  # noqa: PLC0415  --help stays instant
     from cloud.training.tracking.spooled import replay as bring  # noqa: PLC0415
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     done = bring(layout, MlflowDatabase(layout))
     if as_json:
         typer.echo(msgspec.json.encode(done).decode())
@@ -114,13 +114,13 @@ def replay(data_dir: DataDir = None, settings: SettingsFile = None, as_json: AsJ
 
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine's loopback.")] = 5000,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
 ) -> None:
     """Show all runs in a browser: MLflow's pages on 127.0.0.1, until Ctrl-C."""
     from cloud.training.tracking.pages import show_pages  # noqa: PLC0415  --help stays instant
 
-    _, layout = load_settings(settings, data_dir)
+    _, layout = load_settings(settings, cloud_dir)
     typer.echo(f"http://127.0.0.1:{port}")
     show_pages(layout, port)
 

@@ -1,6 +1,7 @@
 """MLflow's pages over the cloud's runs, for people at this machine."""
 
 import os
+import socket
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
@@ -15,12 +16,14 @@ _HOST = "127.0.0.1"
 def show_pages(layout: Layout, port: int) -> NoReturn:
     """Become MLflow's server on the loopback; it ends with the signal that ends this process.
 
-    Raises: ConfigError when MLflow's server is not installed; StoreError when the database cannot be opened.
+    Raises: ConfigError when MLflow's server is not installed or the port is taken; StoreError when the database cannot
+    be opened.
     """
     try:
         version("mlflow")
     except PackageNotFoundError as exc:
         raise ConfigError("mlflow", "its pages are not installed; run pip install 'sideline[pages]'") from exc
+    _check_free(port)
     open_client(layout)
     os.execve(sys.executable, command(layout, port), environment())  # noqa: S606  no shell; it takes our place
 
@@ -43,3 +46,16 @@ def environment() -> dict[str, str]:
         "DO_NOT_TRACK": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
+
+
+def _check_free(port: int) -> None:
+    """Check that a port is free, which MLflow's server would say in a trace.
+
+    Raises: ConfigError.
+    """
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((_HOST, port))
+        except OSError as exc:
+            raise ConfigError(f"{_HOST}:{port}", exc.strerror or str(exc)) from exc

@@ -1,27 +1,25 @@
 """`python -m cloud train trajectory`: every choice of a training on the command line."""
 
-import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cloud.options import AsJson, DataDir, SettingsFile
+from cloud.options import AsJson, CloudDir, MoreWeeks, SettingsFile, Weeks, parse_weeks
 from cloud.settings import load_settings
 from shared.clock import SystemClock
 
 _FILES = "A recorded session (Parquet), repeatable; without it and --data-dir, what gateways sent."
 _FOLDER = "Recordings of games in a public layout (see the data guide), or one file of them."
-_CONFIG = "A configuration by name (sanity, production, probabilistic, shipped) or a YAML file."
+_CONFIG = "A configuration by name (sanity, coverage, production, probabilistic, shipped) or a YAML file."
 
 
 def trajectory(
     data: Annotated[list[Path] | None, typer.Option("--data", help=_FILES, dir_okay=False)] = None,
     recordings: Annotated[Path | None, typer.Option("--data-dir", help=_FOLDER)] = None,
-    weeks: Annotated[
-        list[str] | None, typer.Option(help="Weeks of the season: --weeks 1 2 3 (or 1-9, or 1,2,3).")
-    ] = None,
-    more_weeks: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    weeks: Weeks = None,
+    more_weeks: MoreWeeks = None,
     config: Annotated[str, typer.Option(help=_CONFIG)] = "sanity",
     batch_size: Annotated[int | None, typer.Option(help="Graphs a step.", min=1)] = None,
     max_epochs: Annotated[int | None, typer.Option(help="Stop after so many passes over all moments.", min=1)] = None,
@@ -38,6 +36,9 @@ def trajectory(
         Path | None, typer.Option(help="Keep last.ckpt and the best three here.", file_okay=False)
     ] = None,
     probabilistic: Annotated[bool, typer.Option(help="Add a mixture of paths to what is forecast.")] = False,
+    coverage: Annotated[
+        bool | None, typer.Option("--coverage/--no-coverage", help="Also tell man from zone, from plays that state it.")
+    ] = None,
     compile_model: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Compile the model.")] = None,
     devices: Annotated[int, typer.Option(help="Processes, or GPUs, to train with (DDP).", min=1)] = 1,
     deterministic: Annotated[bool, typer.Option(help="Only algorithms that give the same again.")] = False,
@@ -52,7 +53,7 @@ def trajectory(
     int8: Annotated[bool, typer.Option("--export-int8", help="Save an ONNX model with int8 weights, too.")] = False,
     seed: Annotated[int | None, typer.Option(help="Instead of the configuration's seed.", min=0)] = None,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Record the run with MLflow.")] = True,
-    data_dir: DataDir = None,
+    cloud_dir: CloudDir = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -63,8 +64,8 @@ def trajectory(
     from cloud.training.trajectory.job import Asked, Source, run_trajectory  # noqa: PLC0415
     from cloud.training.trajectory.settings import read_config  # noqa: PLC0415
 
-    _, layout = load_settings(settings, data_dir)
-    chosen_weeks = parse_weeks([*(weeks or []), *(more_weeks or [])])
+    _, layout = load_settings(settings, cloud_dir)
+    chosen_weeks = parse_weeks(weeks, more_weeks)
     if validate_data:
         _only_validate(recordings, chosen_weeks)
         return
@@ -79,6 +80,7 @@ def trajectory(
         "accumulate": accumulate_grad_batches,
         "gradient_clip": gradient_clip_val,
         "decoder": "gmm" if probabilistic else None,
+        "coverage": coverage,
         "compile": compile_model,
         "seed": seed,
     }
@@ -94,6 +96,7 @@ def trajectory(
         find_learning_rate=find_learning_rate,
         tune=tune,
         options=options,
+        say=None if as_json else _tell,
         track=track,
         experiment=experiment_name,
         onnx=export_onnx,
@@ -108,6 +111,16 @@ def trajectory(
     check_better(trained.card)
 
 
+def _tell(step: int, found: Mapping[str, float]) -> None:
+    """Say in a line how the model does on the validation games beside the linear forecast."""
+    name = "val_share_of_linear_"
+    shares = {key[len(name) : -1]: value for key, value in found.items() if key.startswith(name)}
+    of_linear = ", ".join(f"{second} s {share:.3f}" for second, share in shares.items())
+    typer.echo(
+        f"step {step}, {found['minutes']:.1f} min: error in shares of the linear forecast's: {of_linear}", err=True
+    )
+
+
 def _only_validate(folder: Path | None, weeks: list[int] | None) -> None:
     from cloud.datasets.validate.check import validate  # noqa: PLC0415  --help stays instant
 
@@ -117,17 +130,3 @@ def _only_validate(folder: Path | None, weeks: list[int] | None) -> None:
     typer.echo(found.text())
     if not found.passed:
         raise typer.Exit(1)
-
-
-def parse_weeks(words: list[str]) -> list[int] | None:
-    """Return weeks of words like `3`, `1-9` and `1,2`; None of none.
-
-    Raises: typer.BadParameter.
-    """
-    found: set[int] = set()
-    for part in filter(None, (word.strip() for word in ",".join(words).split(","))):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
-        if match is None:
-            raise typer.BadParameter(f"{part!r} is no week", param_hint="--weeks")
-        found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
-    return sorted(found) or None

@@ -44,12 +44,12 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.head[-1].bias)  # type: ignore[arg-type]
 
     def forward(self, players: Tensor, forecast: Tensor, spread: Tensor) -> Answer:
-        """Map players [B,P,2C], forecast [B,P,H,2] m and spread [B,P,H] m to offset and sigma."""
-        out = self.head(players).unflatten(-1, (self.horizon, -1))
-        offset = forecast + out[..., :2] * spread[..., None]
+        """Map players [B,P,2C], forecast [B,P,H,2] m and spread [B,P,H,2] m to offset and sigma."""
+        out = self.head(players.flatten(0, 1)).view(*players.shape[:2], self.horizon, -1)
+        offset = forecast + out[..., :2] * spread
         if not self.learns_spread:
-            return Answer(offset, spread[..., None].expand(offset.shape) + _MIN_SIGMA_M)
-        return Answer(offset, _wide(out[..., 2:], spread[..., None]))
+            return Answer(offset, spread + _MIN_SIGMA_M)
+        return Answer(offset, _wide(out[..., 2:], spread))
 
 
 class MixtureDecoder(nn.Module):
@@ -68,11 +68,11 @@ class MixtureDecoder(nn.Module):
         nn.init.normal_(self.paths.bias, std=0.2)
 
     def forward(self, players: Tensor, forecast: Tensor, spread: Tensor) -> Answer:
-        """Map players [B,P,2C], forecast [B,P,H,2] m and spread [B,P,H] m to the path and the mixture around it."""
+        """Map players [B,P,2C], forecast [B,P,H,2] m and spread [B,P,H,2] m to the path and the mixture around it."""
         single: Answer = self.single(players, forecast, spread)
         shared = self.shared(players)
         out = self.paths(shared).unflatten(-1, (self.modes, self.horizon, 4))
-        scale = spread[:, :, None, :, None]
+        scale = spread[:, :, None]
         modes = single.offset.detach()[:, :, None] + out[..., :2] * scale
         return single._replace(modes=modes, mode_sigma=_wide(out[..., 2:], scale), mode_logit=self.weights(shared))
 

@@ -20,12 +20,13 @@ class PairAttention(nn.Module):
         self.out = nn.Linear(settings.width + settings.heads * settings.edge_values, settings.width)
 
     def forward(self, x: Tensor, bias: Tensor, values: Tensor) -> Tensor:
-        """Map x [B,P,C], bias [B,heads,P,P] (query, key), values [B,P,P,V] to [B,P,C]."""
-        shape = (x.shape[0], x.shape[1], 3, self.heads, self.per_head)
-        query, key, value = self.queries(x).view(shape).permute(2, 0, 3, 1, 4).unbind(0)
+        """Map x [B*P,C], bias [B,heads,P,P] (query, key), values [B,P,P,V] to [B*P,C]."""
+        shape = (*values.shape[:2], 3 * self.heads, self.per_head)
+        together = self.queries(x).view(shape).transpose(1, 2)
+        query, key, value = together.chunk(3, 1)
         weights = torch.softmax(query @ key.transpose(-1, -2) * self.per_head**-0.5 + bias, -1)
-        from_players = (weights @ value).transpose(1, 2).flatten(2)
-        from_pairs = (weights.transpose(1, 2) @ values).flatten(2)
+        from_players = (weights @ value).transpose(1, 2).reshape(x.shape)
+        from_pairs = (weights.transpose(1, 2) @ values).reshape(x.shape[0], -1)
         out: Tensor = self.out(torch.cat([from_players, from_pairs], -1))
         return out
 
@@ -49,15 +50,17 @@ class DenseInteraction(nn.Module):
 
     def forward(self, x: Tensor, players: Ends, mask: Tensor) -> Tensor:
         """Map x [B,P,C] to [B,P,C]; who is masked says nothing."""
-        one, other = (Ends(*(part.unsqueeze(axis) for part in players)) for axis in (2, 1))
-        pairs = self.pairs(pair_features(one, other))
+        one, other = (Ends(*(part.unsqueeze(axis) for part in players)) for axis in (3, 2))
+        pairs = self.pairs(pair_features(one, other).permute(0, 2, 3, 1))
         split = self.heads * self.layers
         bias = pairs[..., :split].permute(0, 3, 1, 2) + (mask[:, None, None, :] - 1.0) * _SHUT_OUT
+        shape = x.shape
+        x = x.flatten(0, 1)  # rows of one matrix: a product and its bias are then one step of the runtime
         for layer in range(self.layers):
             own = bias[:, layer * self.heads : (layer + 1) * self.heads]
             x = x + self.attention[layer](self.before[layer](x), own, pairs[..., split:])
             x = x + self.feed[layer](self.between[layer](x))
-        return x
+        return x.view(shape)
 
 
 def feed_forward(width: int, dropout: float) -> nn.Sequential:

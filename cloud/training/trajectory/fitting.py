@@ -2,7 +2,9 @@
 
 import logging
 import os
+import pickle
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from lightning.pytorch.tuner.tuning import Tuner
 from lightning.pytorch.utilities.warnings import PossibleUserWarning  # type: ignore[attr-defined]
 from torch.utils.data import DataLoader
 
-from cloud.training.trajectory.lightning_model import Fitting
+from cloud.training.trajectory.lightning_model import STATE, Fitting
 from cloud.training.trajectory.linear import fit_linear
 from cloud.training.trajectory.model import TrajectoryModel
 from cloud.training.trajectory.moments import Moments
@@ -67,17 +69,21 @@ def fit(
 ) -> Fitted:
     """Fit a model; with validation games the weights that did best on them are returned.
 
-    Raises: ConfigError when a checkpoint to resume from cannot be read; ModelIncompatible when the loss is no number.
+    Raises: ConfigError when a checkpoint to resume from does not fit; ModelIncompatible when the loss is no number.
     """
     options = options or Options()
     fitting = _fitting(moments, settings, clock, validation)
     callbacks: list[Callback] = [NanGuard()]
-    watching = ModelCheckpoint(
-        dirpath=options.folder, filename="step{step}", auto_insert_metric_name=False, save_last=True,
-        save_top_k=_KEPT if validation else 1, monitor=SCORE if validation else None, save_on_train_epoch_end=True,
+    best = ModelCheckpoint(
+        dirpath=options.folder, filename="step{step}", auto_insert_metric_name=False,
+        save_top_k=_KEPT, monitor=SCORE, save_on_train_epoch_end=True,
     )  # fmt: skip
     if options.folder is not None:
-        callbacks.append(watching)
+        # Lightning's save_last writes only together with one of the best: a run that is past its best would lose more.
+        newest = ModelCheckpoint(
+            dirpath=options.folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
+        )
+        callbacks += [newest] if validation is None else [newest, best]
     if validation is not None:
         callbacks.append(EarlyStopping(SCORE, patience=settings.patience, check_on_train_epoch_end=True))
     if report is not None:
@@ -85,10 +91,10 @@ def fit(
     trainer = _trainer(settings, options, callbacks)
     with _quiet():
         rounds, looks = _counting(settings.validate_every * settings.accumulate), _counting(fitting.looks)
-        trainer.fit(fitting, rounds, looks if fitting.looks else None, ckpt_path=_checkpoint(options.resume_from))
+        trainer.fit(fitting, rounds, looks if fitting.looks else None, ckpt_path=_resumed(options.resume_from, fitting))
     model = fitting.mean.cpu().eval()
-    if validation is not None and watching.best_model_path:
-        _take_better(model, validation, Path(watching.best_model_path))
+    if validation is not None and best.best_model_path:
+        _take_better(model, validation, Path(best.best_model_path))
     return Fitted(model=model, steps=trainer.global_step, found=fitting.found)
 
 
@@ -175,11 +181,30 @@ def _counting(count: int) -> "DataLoader[int]":
     return DataLoader(numbers, batch_size=None)
 
 
-def _checkpoint(path: Path | None) -> str | None:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint of a training holds.
+
+    Raises: ConfigError when the file is not there, damaged, or something else.
+    """
+    if not path.is_file():
+        raise ConfigError(str(path), "no such file")
+    try:  # what torch saves is a zip file, whose end says whether it is whole
+        kept = torch.load(path, map_location="cpu", weights_only=True) if zipfile.is_zipfile(path) else None
+    except (RuntimeError, pickle.UnpicklingError) as exc:
+        raise ConfigError(str(path), "is no checkpoint of a training, or is damaged") from exc
+    if not isinstance(kept, dict) or not {STATE, "state_dict"} <= kept.keys():
+        raise ConfigError(str(path), "is no checkpoint of a training, or is damaged")
+    return kept
+
+
+def _resumed(path: Path | None, fitting: Fitting) -> str | None:
+    """Return the checkpoint to resume from. Raises: ConfigError when it is of another model."""
     if path is None:
         return None
-    if not path.is_file():
-        raise ConfigError("--resume-from", f"{path} is no checkpoint")
+    try:
+        fitting.load_state_dict(read_checkpoint(path)["state_dict"])
+    except RuntimeError as exc:
+        raise ConfigError(str(path), "holds the weights of a model of another configuration") from exc
     return str(path)
 
 
@@ -201,6 +226,8 @@ def _quiet() -> Iterator[None]:
         warnings.simplefilter("ignore", PossibleUserWarning)
         # A resumed run goes on in the folder that it was in.
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty", UserWarning)
+        # One that keeps no checkpoints takes up those of one that did.
+        warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`", UserWarning)
         # Lightning 2.6 asks torch 2.13 in a way that goes out of use.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
         yield

@@ -22,6 +22,9 @@ _BORDERS = 4
 FIELD_STANDING_FEATURES = STANDING_FEATURES + _BORDERS * 5 + 3 + len(ROLES)
 _END_ZONE_M = 9.144
 _STEP_S = 0.1
+_SPEED_STEPS = 3
+"""A player's speed beside others' is the mean over these."""
+_FAST_MPS, _MOST_MPS = 6.0, 12.0
 
 
 class Paths(NamedTuple):
@@ -117,7 +120,9 @@ def standing(given: Paths, role: Tensor, team: Tensor, mask: Tensor) -> Tensor:
 
 
 class Ends(NamedTuple):
-    """Players as ends of pairs, any leading shape: newest position, speed, team, and 1 where it is the ball."""
+    """Players as ends of pairs: `last` [.,2,..] newest position in m, `speed` [.,2,..] in 6 m/s, `team` and `ball`
+    [.,1,..], 1 where it is the ball. The second axis holds x and y, so that pairs lie side by side in memory.
+    """  # noqa: D205  the shapes are the contract
 
     last: Tensor
     speed: Tensor
@@ -126,26 +131,31 @@ class Ends(NamedTuple):
 
 
 def ends(given: Paths, team: Tensor) -> Ends:
-    """Return everybody [B,P,.] as an end of a pair."""
-    speed = (given.steps[:, :, -3:].mean(2) / _STEP_S).clamp(-12, 12)
-    return Ends(given.last, speed, team, given.ball)
+    """Return everybody as an end of a pair: [B,2,P] and [B,1,P]."""
+    fast = _FAST_MPS * _SPEED_STEPS * _STEP_S
+    speed = (given.path[:, :, -1 - _SPEED_STEPS] / -fast).clamp(-_MOST_MPS / _FAST_MPS, _MOST_MPS / _FAST_MPS)
+    return Ends(given.last.transpose(1, 2), speed.transpose(1, 2), team[:, None], given.ball[:, None])
 
 
 def pair_features(one: Ends, other: Ends) -> Tensor:
-    """Return [...,16] of ordered pairs: where the other is, how they move against each other, will be, whose side."""
+    """Return [.,16,..] of ordered pairs: where the other is, how they move against each other, will be, whose side."""
     away, closing = other.last - one.last, other.speed - one.speed
-    soon = away + closing * 0.6
-    far, far_soon = _length(away), _length(soon)
+    soon = away + closing * (0.6 * _FAST_MPS)
+    far, far_soon = _length(away, 1), _length(soon, 1)
     direction = away / far
-
-    def towards(speed: Tensor) -> Tensor:
-        return (direction * speed).sum(-1, keepdim=True) / 6.0
-
-    same = ((one.team - other.team).abs() < 0.5).to(away.dtype)[..., None]
-    is_ball = other.ball[..., None].expand(same.shape)
-    parts = [away / (far + 2.0), away / 20.0, closing / 6.0, soon / 20.0, torch.exp(-far / 2.0), torch.exp(-far / 6.0)]
-    parts += [torch.exp(-far_soon / 3.0), towards(closing), towards(one.speed), towards(other.speed), same, is_ball]
-    return torch.cat(parts, -1)
+    leaves = (direction * other.speed).sum(1, keepdim=True)
+    follows = (direction * one.speed).sum(1, keepdim=True)
+    same = ((one.team - other.team).abs() < 0.5).to(away.dtype)
+    parts = [
+        away / (far + 2.0),
+        away / 20.0,
+        closing,
+        soon / 20.0,
+        torch.exp(far * (-1 / 2)),
+        torch.exp(far * (-1 / 6)),
+    ]
+    parts += [torch.exp(far_soon * (-1 / 3)), leaves - follows, follows, leaves, same, other.ball.expand(same.shape)]
+    return torch.cat(parts, 1)
 
 
 def field_size(field: Field) -> Tensor:
@@ -160,15 +170,14 @@ def motion_size(*, on_field: bool) -> int:
 
 def _borders(last: Tensor, field: Tensor) -> Tensor:
     """Return vectors [B,P,4,2] to both sidelines and both goal lines."""
-    x, y, zero = last[..., 0], last[..., 1], torch.zeros_like(last[..., 0])
-    across = [torch.stack([zero, field[1] - y], -1), torch.stack([zero, -y], -1)]
-    along = [torch.stack([field[0] - _END_ZONE_M - x, zero], -1), torch.stack([_END_ZONE_M - x, zero], -1)]
-    return torch.stack([*across, *along], -2)
+    across, along = field.new_tensor([0.0, 1.0]), field.new_tensor([1.0, 0.0])
+    lines = torch.stack([across * field[1], across * 0.0, along * (field[0] - _END_ZONE_M), along * _END_ZONE_M])
+    return (lines - last[:, :, None]) * torch.stack([across, across, along, along])
 
 
-def _length(vectors: Tensor) -> Tensor:
-    """Return lengths [...,1], never 0, so that their gradient is always a number."""
-    return (vectors.square().sum(-1, keepdim=True) + 0.01).sqrt()
+def _length(vectors: Tensor, axis: int = -1) -> Tensor:
+    """Return lengths along an axis, which stays; never 0, so that their gradient is always a number."""
+    return (vectors.square().sum(axis, keepdim=True) + 0.01).sqrt()
 
 
 def _one_hot(codes: Tensor, count: int) -> Tensor:

@@ -58,7 +58,7 @@ def moment(batch: GraphBatch, index: int, *, neighbours: int = 8) -> Data:
     kinds = torch.where(kinds == ITSELF, 0, kinds)
     target, source = torch.nonzero(kinds, as_tuple=True)
     seen = ends(paths(one.history[..., :2], one.team, one.mask, None), one.team)
-    nodes = Ends(*(value[0][here] for value in seen))
+    nodes = Ends(*(value[0].T[here] for value in seen))
     return Data(
         x=batch.history[index][here],
         role=batch.role[index][here],

@@ -1,7 +1,7 @@
 """One training of the trajectory model, from recordings to a model and its card on disk."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 from cloud.datasets.positions import Recording, read_recordings, table_recordings
 from cloud.datasets.scene_set import make_scene_set
 from cloud.datasets.validate.check import validated
+from cloud.outputs import prepare_file, prepare_folder
 from cloud.settings import Layout
 from cloud.training.artifacts import Artifacts, Trained
 from cloud.training.jobs import run_tags
@@ -25,13 +26,21 @@ from cloud.training.trajectory.export import (
     to_pt2,
     to_torchscript,
 )
-from cloud.training.trajectory.fitting import Fitted, Options, find_learning_rate, fit, is_leader
+from cloud.training.trajectory.fitting import (
+    Fitted,
+    Options,
+    Report,
+    find_learning_rate,
+    fit,
+    is_leader,
+    read_checkpoint,
+)
 from cloud.training.trajectory.measure import baselines, calibrate, evaluate
 from cloud.training.trajectory.model import TrajectoryModel
 from cloud.training.trajectory.settings import TrajectorySettings
 from cloud.training.trajectory.split import Split, recordings_digest, split_recordings, split_scenes
 from shared.clock import NS_PER_S, Clock
-from shared.errors import ModelIncompatible
+from shared.errors import ConfigError, ModelIncompatible
 from shared.features.field import FIELD_GRAPH
 from shared.features.registry import FEATURE_SETS
 from shared.features.team import TEAM_GRAPH
@@ -63,6 +72,8 @@ class Asked:
     tune: int = 0
     """Trials, 0 for none."""
     options: Options = field(default_factory=Options)
+    say: Report | None = None
+    """Is told of every look at the validation games."""
     track: bool = True
     experiment: str | None = None
     onnx: Path | None = None
@@ -86,10 +97,11 @@ def run_trajectory(
     """Fit, calibrate, measure, export and check the model, and write it as the next version.
 
     Returns None in all but one of several training processes: one exports for all.
-    Raises: ConfigError when a file cannot be read; ModelIncompatible when there is too little data, fitting diverges
-    or the exported model differs from the trained one.
+    Raises: ConfigError when a file cannot be read or written, or there is too little data; ModelIncompatible when
+    fitting diverges or the exported model differs from the trained one.
     """
     asked = asked or Asked()
+    check(asked)
     games = read_games(layout, clock, source, settings)
     parts, features = games.parts, games.parts.fitting.features
     settings = refined(settings, parts, clock, asked)
@@ -106,7 +118,7 @@ def run_trajectory(
             clock,
             validation=parts.calibration,
             options=asked.options,
-            report=lambda step, found: tracker.log_metrics(found, step),
+            report=lambda step, found: _tell(tracker, asked.say, step, found),
         )
         seconds = (clock.mono_ns() - began_ns) / NS_PER_S
         if not is_leader():
@@ -119,11 +131,30 @@ def run_trajectory(
     return Trained(card=card, folder=folder, seconds=seconds, parameters=parameters)
 
 
+def _tell(tracker: ExperimentTracker, say: Report | None, step: int, found: Mapping[str, float]) -> None:
+    tracker.log_metrics(found, step)
+    if say is not None:
+        say(step, found)
+
+
+def check(asked: Asked) -> None:
+    """Look at the files that a training would need at its end, or take up, before it begins.
+
+    Raises: ConfigError.
+    """
+    prepare_file(asked.onnx)
+    prepare_folder(asked.options.folder)
+    if asked.options.resume_from is not None:
+        read_checkpoint(asked.options.resume_from)
+
+
 def refined(settings: TrajectorySettings, parts: Split, clock: Clock, asked: Asked) -> TrajectorySettings:
     """Return the settings with what the games themselves decide: steps in an epoch, the learning rate, trials.
 
-    Raises: ModelIncompatible when no trial worked.
+    Raises: ModelIncompatible when no trial worked, or no game states what a coverage head is to learn.
     """
+    if settings.coverage and not parts.fitting.states_coverage:
+        raise ModelIncompatible("no play to learn from states man or zone; --no-coverage leaves that answer out")
     if asked.max_epochs is not None:
         steps = math.ceil(asked.max_epochs * len(parts.fitting) / settings.batch / settings.accumulate)
         settings = msgspec.structs.replace(settings, steps=steps)
@@ -141,8 +172,16 @@ def read_games(layout: Layout, clock: Clock, source: Source, settings: Trajector
 
     The games of a folder are written as a data set with its lineage.
 
-    Raises: ConfigError when a file cannot be read; ModelIncompatible when a part holds no usable moment.
+    Raises: ConfigError when a file cannot be read or a part holds no usable moment.
     """
+    try:
+        return _games(layout, clock, source, settings)
+    except ModelIncompatible as exc:
+        paths = source.files if source.folder is None else [source.folder]
+        raise ConfigError(", ".join(map(str, paths)) or str(layout.tables), exc.reason) from exc
+
+
+def _games(layout: Layout, clock: Clock, source: Source, settings: TrajectorySettings) -> Games:
     features = FEATURE_SETS[settings.inputs]
     if source.folder is not None:
         if not is_leader():  # the first process writes for all, and names what it wrote

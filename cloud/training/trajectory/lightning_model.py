@@ -19,7 +19,7 @@ from shared.clock import NS_PER_S, Clock
 
 _SEEDS = 1_000_003
 _NS_PER_MINUTE = 60 * NS_PER_S
-_STATE = "sideline"
+STATE = "sideline"
 
 
 class Fitting(pl.LightningModule):
@@ -140,11 +140,11 @@ class Fitting(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep which batch comes next and how long fitting has taken."""
         spent_ns = self._spent_ns + self._clock.mono_ns() - self._began_ns
-        checkpoint[_STATE] = {"drawn": self._drawn, "spent_ns": spent_ns, "found": self.found}
+        checkpoint[STATE] = {"drawn": self._drawn, "spent_ns": spent_ns, "found": self.found}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on where the run was left."""
-        kept = checkpoint[_STATE]
+        kept = checkpoint[STATE]
         self._drawn, self._spent_ns, self.found = kept["drawn"], kept["spent_ns"], list(kept["found"])
         self._began_ns = self._clock.mono_ns()
 

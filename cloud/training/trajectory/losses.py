@@ -44,7 +44,7 @@ def loss(
     if answer.modes is not None:
         result = result + mixture_loss(batch, answer, scale, weight, progress)
     if answer.coverage_logit is not None:
-        result = result + coverage_loss(batch.coverage, answer.coverage_logit)
+        result = result + settings.coverage_weight * coverage_loss(batch.coverage, answer.coverage_logit)
     return result
 
 

@@ -56,9 +56,9 @@ class TrajectoryModel(nn.Module):
             seen = turned(seen, turn)
         first = self.stem(motion(seen), standing(seen, role, team, mask))
         players = self.last_norm(self.interaction(first, ends(seen, team), mask))
-        spread = _by_kind(self.spread, seen.ball)
+        spread = _by_kind(_both_axes(self.spread), seen.ball)
         answer: Answer = self.decoder(torch.cat([first, players], -1), self.forecast(moves(seen), seen.ball), spread)
-        here, temperature = mask[..., None, None], _by_kind(self.temperature, seen.ball)[..., None]
+        here, temperature = mask[..., None, None], _by_kind(_both_axes(self.temperature), seen.ball)
         answer = answer._replace(offset=answer.offset * here, sigma=answer.sigma * temperature)
         if answer.modes is not None and answer.mode_sigma is not None:
             answer = answer._replace(
@@ -70,10 +70,9 @@ class TrajectoryModel(nn.Module):
         """Return the linear forecast [B,P,H,2] of `own_moves` [B,P,L,2]; both axes share the weights."""
         # Mixed precision would round metres: this one product stays in float32.
         with torch.autocast(steps.device.type, enabled=False):
-            straight = steps.transpose(2, 3)
-            of_kind = [(straight @ self.linear[kind]).transpose(2, 3) for kind in range(KINDS)]
+            of_athlete, of_ball = (steps.transpose(2, 3) @ torch.cat([*self.linear], -1)).chunk(KINDS, -1)
             is_ball = ball[..., None, None]
-            return of_kind[0] * (1.0 - is_ball) + of_kind[1] * is_ball
+            return (of_athlete * (1.0 - is_ball) + of_ball * is_ball).transpose(2, 3)
 
 
 def _interaction(settings: TrajectorySettings) -> nn.Module:
@@ -85,6 +84,12 @@ def _interaction(settings: TrajectorySettings) -> nn.Module:
     return SparseInteraction(settings)
 
 
+def _both_axes(table: Tensor) -> Tensor:
+    """Return [2,H] as [2,H,2]: what holds for x holds for y; written out, since stretching a narrow axis is slow."""
+    return table[..., None].repeat(1, 1, 2)
+
+
 def _by_kind(table: Tensor, ball: Tensor) -> Tensor:
-    """Map table [2,H] and ball [B,P] to [B,P,H]."""
-    return table[0] * (1.0 - ball[..., None]) + table[1] * ball[..., None]
+    """Map table [2,H,2] and ball [B,P] to [B,P,H,2]."""
+    is_ball = ball[..., None, None]
+    return table[0] * (1.0 - is_ball) + table[1] * is_ball

@@ -14,16 +14,15 @@ from torch import Tensor
 
 from cloud.datasets.positions import Recording
 from cloud.datasets.scenes import Field, Scenes, normalise_direction
+from cloud.datasets.steps import plausible_steps
 from shared.errors import ModelIncompatible
 from shared.features.base import FeatureSet
 from shared.features.field import FIELD_GRAPH, field_columns
-from shared.features.team import BALL_TEAM, HISTORY, HORIZON, TEAM_GRAPH
+from shared.features.team import HISTORY, HORIZON, TEAM_GRAPH
 
 MIN_PLAYERS = 2
 MIN_STEPS = 5
 """Steps of known future that a moment of a scene must have to teach anything."""
-_LONGEST_STEP_M, _LONGEST_BALL_STEP_M = 1.5, 6.0
-"""Longer than this in 0.1 s is a jump of the tracking, not a movement."""
 _ABSENT = -2
 
 
@@ -67,7 +66,7 @@ class Moments:
         """
         self.features, self.field = features, field
         self.horizon = features.outputs[0][1][0]
-        back, ahead = runs(columns[..., :2], team, first)
+        back, ahead = plausible_steps(columns[..., :2], team, first)
         self._scene = torch.from_numpy(np.repeat(np.arange(len(team)), np.diff(first)))
         last = np.repeat(spans[:, 1], np.diff(first))
         frames = np.arange(len(columns))
@@ -88,6 +87,11 @@ class Moments:
     def device(self) -> torch.device:
         """Where the arrays lie."""
         return self._columns.device
+
+    @property
+    def states_coverage(self) -> bool:
+        """Whether any scene says if the defence played man or zone."""
+        return bool((self._coverage >= 0).any())
 
     def to(self, device: torch.device) -> "Moments":
         """Move everything to a device and return self."""
@@ -114,22 +118,6 @@ class Moments:
         future = torch.where(known[..., None], ahead - back[:, :, -1:, :2], 0.0)
         history = torch.where(mask[..., None, None], back, 0.0)
         return GraphBatch(history, self._role[scene], team, mask.float(), future, known.float(), self._coverage[scene])
-
-
-def runs(
-    xy_m: NDArray[np.float32], team: NDArray[np.integer], first: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how many plausible steps without a gap lead to and follow each position of [F,P]; -1 where there is none.
-
-    A step is plausible up to 1.5 m in 0.1 s, the ball's up to 6 m; none crosses from scene to scene.
-    """
-    known = np.asarray(np.isfinite(xy_m).all(-1))
-    limit = np.where(np.repeat(team, np.diff(first), axis=0) == BALL_TEAM, _LONGEST_BALL_STEP_M, _LONGEST_STEP_M)
-    step = np.zeros_like(known)
-    with np.errstate(invalid="ignore"):
-        step[1:] = np.linalg.norm(np.diff(xy_m, axis=0), axis=-1) < limit[1:]
-    step[first[:-1][np.diff(first) > 0]] = False
-    return _lengths(step, known), _lengths(_following(step)[::-1], known[::-1])[::-1].copy()
 
 
 def of_scenes(scenes: Scenes, features: FeatureSet, *, earlier_cut: int = 0) -> Moments:
@@ -164,17 +152,3 @@ def of_recordings(recordings: Sequence[Recording], parts: Sequence[tuple[int, in
     spans = np.stack([first[:-1], first[1:] - 1], axis=1)
     coverage, role = np.full(len(recordings), -1, np.int8), np.zeros_like(team)
     return Moments(columns, role, team, coverage, first, spans, features=TEAM_GRAPH, least_steps=HORIZON)
-
-
-def _lengths(step: NDArray[np.bool_], known: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the number of steps in a row up to each frame of [F,P], -1 where nothing is known."""
-    frames = np.arange(len(step))[:, None]
-    broken = np.maximum.accumulate(np.where(step, -1, frames), axis=0) if len(step) else np.zeros(step.shape, np.int64)
-    return np.where(known, frames - broken, -1)
-
-
-def _following(step: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return for each frame whether the step after it is plausible."""
-    following = np.zeros_like(step)
-    following[:-1] = step[1:]
-    return following

@@ -20,6 +20,7 @@ _NOT_NEGATIVE = (
     "velocity_weight",
     "acceleration_weight",
     "ball_weight",
+    "coverage_weight",
     "huber_m",
 )
 
@@ -57,7 +58,9 @@ class TrajectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     `modes` paths."""
     modes: int = 6
     coverage: bool = False
-    """A second answer for each moment: does the defence play man or zone?"""
+    """A second answer for each moment: does the defence play man or zone? Learnt from plays that state it."""
+    coverage_weight: float = 1.0
+    """Weight of that answer's cross entropy beside the errors of the paths."""
     batch: int = 48
     steps: int = 4500
     max_minutes: float = 3.5
@@ -116,8 +119,8 @@ def read_config(name: str, **changes: object) -> TrajectorySettings:
     except OSError as exc:
         known = ", ".join(sorted(file.stem for file in _CONFIGS.glob("*.yaml")))
         raise ConfigError("--config", f"{name!r} cannot be read; known: {known}") from exc
-    except msgspec.DecodeError as exc:
-        raise ConfigError(str(path), str(exc)) from exc
+    except msgspec.DecodeError as exc:  # a parser's own words, on one line
+        raise ConfigError(str(path), " ".join(str(exc).split())) from exc
     return changed(found | {key: value for key, value in changes.items() if value is not None}, str(path))
 
 

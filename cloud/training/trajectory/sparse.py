@@ -40,9 +40,9 @@ class SparseInteraction(nn.Module):
     def along(self, players: Ends, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return edges [2,E] between rows of the flattened batch, source first, and what they carry [E,edge_width]."""
         count = mask.shape[1]
-        kinds = edges(players.last, players.team, mask, self.neighbours)
+        kinds = edges(players.last.transpose(1, 2), players.team[:, 0], mask, self.neighbours)
         batch, target, source = torch.nonzero(kept(kinds), as_tuple=True)
-        rows = Ends(*(value.flatten(0, 1) for value in players))
+        rows = Ends(*(value.transpose(1, 2).flatten(0, 1) for value in players))
         target, source = batch * count + target, batch * count + source
         one, other = Ends(*(value[target] for value in rows)), Ends(*(value[source] for value in rows))
         return torch.stack([source, target]), self.pairs(pair_features(one, other))

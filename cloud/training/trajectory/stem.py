@@ -49,6 +49,6 @@ class Stem(nn.Module):
 
     def forward(self, motion: Tensor, standing: Tensor) -> Tensor:
         """Return one vector a player."""
-        over_time = self.filters(motion.flatten(0, 1)).unflatten(0, standing.shape[:2])
-        out: Tensor = self.mixed(torch.cat([over_time, standing], -1))
+        rows = torch.cat([self.filters(motion.flatten(0, 1)), standing.flatten(0, 1)], -1)
+        out: Tensor = self.mixed(rows).unflatten(0, standing.shape[:2])
         return out

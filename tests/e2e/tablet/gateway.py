@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from edge.messages import Assign, AssignedPatch, MapPatch, Message, Seen, TeamPatch, TilePatch
 from tests.e2e.tablet.scripted import Squad, now_ns
 from tests.e2e.tablet.scripted_metrics import of_athlete, of_teams
+from tests.e2e.tablet.scripted_models import of_model
 
 START_S = 10.0
 OK = 200
@@ -35,6 +36,10 @@ class ScriptedGateway:
         """Athletes whose metrics were asked for, one entry a question."""
         self.answer_status = 200
         """What questions for metrics and assignments are answered with; 200 is as it should be."""
+        self.explained: list[tuple[str, str]] = []
+        """Athletes and models that were asked for an explanation, one entry a question."""
+        self.refusal: str | None = None
+        """Why there is nothing to explain; None where there is."""
         self._tablets: set[WebSocket] = set()
 
     async def send(self, message: Message) -> None:
@@ -65,6 +70,13 @@ class ScriptedGateway:
         if self.answer_status != OK:
             return Response(status_code=self.answer_status)
         return Response(msgspec.json.encode(self.metrics_of(athlete, now_ns())), media_type="application/json")
+
+    async def explanation(self, athlete: str, model: str) -> Response:
+        """What one model leans on about one athlete."""
+        self.explained.append((athlete, model))
+        if self.refusal is not None:
+            return Response(msgspec.json.encode({"problem": self.refusal}), 409, media_type="application/json")
+        return Response(msgspec.json.encode(of_model(athlete, model, now_ns())), media_type="application/json")
 
     async def assign(self, request: Request) -> Response:
         """Give a sensor to an athlete and tell every tablet, as the gateway does."""
@@ -98,6 +110,7 @@ async def serving(squad: Squad, dist: Path) -> AsyncIterator[ScriptedGateway]:
     app = FastAPI()
     app.add_api_websocket_route("/ws/live", gateway.live)
     app.add_api_route("/api/athletes/{athlete}/metrics", gateway.metrics)
+    app.add_api_route("/api/athletes/{athlete}/models/{model}/explanation", gateway.explanation)
     app.add_api_route("/api/assignments", gateway.assign, methods=["POST"])
     app.mount("/", StaticFiles(directory=dist, html=True))
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="websockets-sansio", lifespan="off")

@@ -118,13 +118,14 @@ def test_compose_port_when_published_then_only_on_loopback(name: str) -> None:
     """Nothing is reachable from another machine unless its operator says so."""
     for port in SERVICES[name].get("ports", []):
         assert port.startswith("127.0.0.1:")
-        assert _networks(SERVICES[name]) & {"tablet", "tracking"}
+        assert _networks(SERVICES[name]) & {"tablet", "tracking", "serving"}
 
 
-def test_compose_networks_when_drawn_then_mlflow_meets_nobody() -> None:
-    """Gateways never reach MLflow: its network holds it alone; gateway and cloud meet where nothing leads outside."""
-    assert [n for n, s in SERVICES.items() if "tracking" in _networks(s)] == ["mlflow"]
-    assert _networks(SERVICES["mlflow"]) == {"tracking"}
+def test_compose_networks_when_drawn_then_mlflow_and_predictions_meet_nobody() -> None:
+    """Gateways reach neither: their networks hold them alone; gateway and cloud meet where nothing leads outside."""
+    for name, network in (("mlflow", "tracking"), ("serve", "serving")):
+        assert [n for n, s in SERVICES.items() if network in _networks(s)] == [name]
+        assert _networks(SERVICES[name]) == {network}
     assert _networks(SERVICES["gateway"]) & _networks(SERVICES["cloud"]) == {"uplink"}
     assert _networks(SERVICES["gateway"]) & _networks(SERVICES["mosquitto"]) == {"sensors"}
     assert all(COMPOSE["networks"][name]["internal"] for name in ("sensors", "uplink"))
@@ -136,6 +137,26 @@ def test_compose_signing_keys_when_mounted_then_only_by_those_who_sign() -> None
     assert holders == {"cloud-setup", "trainer", "signer"}
     assert _sources(SERVICES["mlflow"])["cloud-data"].endswith(":ro")
     assert SERVICES["mlflow"]["user"] != SERVICES["cloud"]["user"]
+
+
+def test_compose_predictions_when_served_then_only_if_asked_for_and_with_a_token() -> None:
+    """The default stack does not serve; who serves changes nothing, and only it and the setup know the token."""
+    serve = SERVICES["serve"]
+    assert serve["profiles"] == ["serving"]
+    assert all("profiles" not in service for name, service in SERVICES.items() if name != "serve")
+    assert all("serve" not in service.get("depends_on", {}) for service in SERVICES.values())
+    assert all(target.endswith(":ro") for target in _sources(serve).values())
+    assert {n for n, s in SERVICES.items() if "serving-token" in _sources(s)} == {"serve", "cloud-setup"}
+    serving = load_settings(SETTINGS / "compose-cloud.toml", None)[0].serving
+    assert serving.host == "0.0.0.0"  # noqa: S104  inside the container
+    assert serve["ports"] == [f"127.0.0.1:{serving.port}:{serving.port}"]
+    assert f"http://127.0.0.1:{serving.port}/healthz" in serve["healthcheck"]["test"][-1]
+    folder, _, name = serving.token_file.rpartition("/")
+    assert _sources(serve)["serving-token"] == f"{folder}:ro"
+    assert f"serving=${{SERVING_DIR:-{folder}}}\n" in (ROOT / "deployment/docker/cloud-setup").read_text(
+        encoding="utf-8"
+    )
+    assert name == "token"
 
 
 def test_compose_mounts_when_read_then_every_source_exists() -> None:
@@ -151,7 +172,7 @@ def test_compose_commands_when_parsed_then_the_programs_know_every_word() -> Non
     cloud = build()
     gateway = _parse(edge.__main__.app, SERVICES["gateway"]["command"])
     assert str(gateway["settings"]) in SERVICES["gateway"]["volumes"][0]
-    for name in ("cloud", "trainer"):
+    for name in ("cloud", "trainer", "serve"):
         assert _parse(cloud, SERVICES[name]["command"])["settings"] == Path("/etc/sideline/cloud.toml")
     assert _parse(cloud, SERVICES["trainer"]["command"])["every"] == 600
     signing = SERVICES["signer"]["command"][0].partition("python -m cloud ")[2].partition(";")[0]

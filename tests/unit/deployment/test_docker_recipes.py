@@ -134,12 +134,13 @@ def test_docker_health_check_when_asked_then_it_is_the_port_of_the_settings() ->
 
 @pytest.mark.slow
 def test_docker_cloud_setup_when_run_again_then_gateway_and_models_stay(tmp_path: Path) -> None:
-    """A second start keeps the gateway's token, and does not release again what an operator may have rolled back."""
+    """A second start keeps both tokens, and does not release again what an operator may have rolled back."""
     settings = tmp_path / "cloud.toml"
     settings.touch()
     write_model(tmp_path / "models" / "effort")
     (tmp_path / "models" / "notes").mkdir()
-    places = {name: str(tmp_path / name.split("_")[0].lower()) for name in ("DATA_DIR", "ENROLMENT_DIR", "MODELS_DIR")}
+    names = ("DATA_DIR", "ENROLMENT_DIR", "MODELS_DIR", "SERVING_DIR")
+    places = {name: str(tmp_path / name.split("_")[0].lower()) for name in names}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
     def run() -> str:
@@ -151,12 +152,14 @@ def test_docker_cloud_setup_when_run_again_then_gateway_and_models_stay(tmp_path
         return done.stdout
 
     assert "gateways are told to run effort" in run()
-    token, root = ((tmp_path / "enrolment" / name).read_bytes() for name in ("token", "root.json"))
+    kept = [tmp_path / name for name in ("enrolment/token", "enrolment/root.json", "serving/token")]
+    made = [path.read_bytes() for path in kept]
+    assert len(made[2].strip()) >= 32
+    assert (kept[2].stat().st_mode & 0o077) == 0
     said = run()
     assert "kept: enrolment of gw-1" in said
     assert "kept: effort" in said
-    assert (tmp_path / "enrolment" / "token").read_bytes() == token
-    assert (tmp_path / "enrolment" / "root.json").read_bytes() == root
+    assert [path.read_bytes() for path in kept] == made
     assert (tmp_path / "data" / "mlflow.sqlite").is_file()
     card = json.loads((tmp_path / "models" / "effort" / "card.json").read_text(encoding="utf-8"))
     assert (tmp_path / "data" / "releases" / "targets" / "models" / "effort" / card["version"]).is_dir()

@@ -6,13 +6,14 @@ import onnx
 import pytest
 from onnx import helper
 
-from edge.inference.explain import BACKGROUND, KIND, explain
+from edge.inference.explain import BACKGROUND, KIND, UNIT, explain
 from edge.inference.session import load_model
 from shared.errors import ModelIncompatible
 from shared.features.athlete import ATHLETE_EFFORT
 from shared.features.occlusion import contributions, log_odds, occluded
 from shared.model_card import file_sha256
 from tests.factories import model_card, onnx_bytes
+from tests.tools import ROOT
 
 FEATURES = len(ATHLETE_EFFORT.features)
 
@@ -34,11 +35,12 @@ def background(rows: int = 3) -> list[list[float | None]]:
 
 def test_explain_when_the_model_is_linear_then_parts_are_weight_times_distance(tmp_path: Path) -> None:
     """Of a sum of features each one's part is its distance from the background's mean, times the weight."""
-    model = load_model(folder(tmp_path / "m", **{BACKGROUND: msgspec.json.encode(background()).decode()}))
+    about = {BACKGROUND: msgspec.json.encode(background()).decode(), UNIT: "bpm"}
+    model = load_model(folder(tmp_path / "m", **about))
     row = np.linspace(0.0, 50.0, FEATURES).astype(np.float32)
     found = explain(model, row)
     assert found.prediction == pytest.approx(2.0 * row.sum(), rel=1e-5)
-    assert found.unit == "prediction"
+    assert found.unit == "bpm"
     expected = 2.0 * (row - np.array(background()).mean(axis=0))
     names = [name for name, _ in ATHLETE_EFFORT.features]
     assert dict(found.parts) == pytest.approx(dict(zip(names, expected.tolist(), strict=True)), abs=1e-3)
@@ -72,6 +74,26 @@ def test_explain_when_background_rows_are_missing_or_broken_then_says_so(
     """What a file from elsewhere holds is checked before it is used."""
     with pytest.raises(ModelIncompatible, match=why):
         explain(load_model(folder(tmp_path / "m", **about)), np.ones(FEATURES, np.float32))
+
+
+def test_explain_when_the_answer_is_no_number_then_says_so(tmp_path: Path) -> None:
+    """What is not finite is never shown as a contribution."""
+    about = {BACKGROUND: msgspec.json.encode(background()).decode()}
+    model = load_model(folder(tmp_path / "m", **about))
+    with pytest.raises(ModelIncompatible, match="no finite number"):
+        explain(model, np.full(FEATURES, np.nan, np.float32))
+
+
+def test_explain_when_the_shipped_effort_model_is_asked_then_it_answers_as_on_its_card() -> None:
+    """The model that a new cloud starts with brings background rows along, and its unit."""
+    model = load_model(ROOT / "deployment" / "models" / "effort")
+    (golden,) = model.card.golden
+    rows, answers = golden.inputs["features"].array(), golden.outputs["prediction"].array()
+    for row, answer in zip(rows, answers[:, 0], strict=True):
+        found = explain(model, row)
+        assert found.prediction == pytest.approx(float(answer), abs=model.card.golden_tolerance)
+        assert found.unit == "bpm"
+        assert len(found.parts) == FEATURES
 
 
 def test_occluded_when_made_then_each_feature_is_replaced_alone() -> None:

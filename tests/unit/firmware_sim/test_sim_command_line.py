@@ -35,6 +35,7 @@ def test_roster_when_written_then_it_is_the_roster_of_the_run(monkeypatch: pytes
         (("run", "--recording", "/nowhere"), "/nowhere: does not exist; accepted are"),
         (("export", "--out", "/nowhere/x.parquet"), "--out: /nowhere is no folder"),
         (("run", "--truth-out", "/"), "--truth-out: / is a folder"),
+        (("plays", "--out", "/"), "/: is not empty"),
     ],
 )
 def test_command_when_wrongly_used_then_one_line_and_exit_2(
@@ -47,7 +48,7 @@ def test_command_when_wrongly_used_then_one_line_and_exit_2(
     assert len([text for text in shown if "sideline-sim" in text]) == 1
 
 
-@pytest.mark.parametrize("command", ["run", "roster", "export", "load"])
+@pytest.mark.parametrize("command", ["run", "roster", "export", "plays", "load"])
 def test_help_when_asked_for_then_it_shows_an_example(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:

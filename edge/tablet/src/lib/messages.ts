@@ -215,6 +215,25 @@ export interface AthleteMetrics {
   metrics: MetricNow[];
 }
 
+export interface ExplanationPart {
+  feature: string;
+  words: string;
+  value: number | null;
+  unit: string;
+  contribution: number;
+}
+
+export interface Explanation {
+  athlete: string;
+  model: string;
+  version: string;
+  sent_ns: number;
+  time_ns: number;
+  answer: number;
+  unit: string;
+  parts: ExplanationPart[];
+}
+
 export interface TeamNow {
   team: number;
   metrics: MetricNow[];

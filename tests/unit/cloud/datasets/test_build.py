@@ -75,8 +75,11 @@ def test_effort_when_no_table_or_no_row_then_says_what_is_missing(layout: Layout
 
 def test_effort_when_recording_cannot_be_read_then_names_the_file(tmp_path: Path) -> None:
     """A recording that is missing, no Parquet file or without its roster is refused by name."""
-    with pytest.raises(ConfigError, match=r"gone\.roster\.json"):
+    with pytest.raises(ConfigError, match=r"gone\.parquet: is no file"):
         effort_from_files([tmp_path / "gone.parquet"])
+    (tmp_path / "lone.parquet").write_text("no table")
+    with pytest.raises(ConfigError, match=r"lone\.roster\.json"):
+        effort_from_files([tmp_path / "lone.parquet"])
     (tmp_path / "bad.roster.json").write_text('{"athletes": [], "assignments": []}')
     (tmp_path / "bad.parquet").write_text("no table")
     with pytest.raises(ConfigError, match=r"bad\.parquet"):

@@ -9,11 +9,12 @@ import pytest
 from cloud.datasets.scenes import MAN, ZONE
 from cloud.evaluation import baselines as plain
 from cloud.evaluation.artifact import open_artifact
+from cloud.evaluation.coverage import coverage_of, man_or_zone
 from cloud.evaluation.fitting import split
 from cloud.evaluation.forecasts import forecast
 from cloud.evaluation.protocols import cases_of, trajectory_windows
 from cloud.evaluation.report import MIXTURE, MODEL
-from cloud.evaluation.trajectory import Task, coverage_of, man_or_zone, measure, pass_task, trajectory_tasks
+from cloud.evaluation.trajectory import Task, measure, pass_task, trajectory_tasks
 from shared.errors import ConfigError, ModelIncompatible
 from shared.features.base import FeatureSet
 from shared.features.field import FIELD_GRAPH
@@ -88,7 +89,7 @@ def test_paths_when_one_of_six_is_right_then_the_best_of_them_is_measured(tmp_pa
     labelled = dataclasses.replace(found, coverage=np.full(len(found), ZONE, np.int8))
     told = coverage_of(artifact, labelled)
     assert told is not None
-    assert (told.accuracy.value, told.ece) == (1.0, pytest.approx(1 - 1 / (1 + np.exp(-2.0))))
+    assert (told.accuracy.value, told.ece.value) == (1.0, pytest.approx(1 - 1 / (1 + np.exp(-2.0))))
     assert coverage_of(artifact, found) is None
 
 
@@ -149,12 +150,16 @@ def test_coverage_when_told_rightly_then_by_moment_and_by_play() -> None:
     rightly = np.where(coverage == ZONE, 0.9, 0.3)[windows.scene]
     result = man_or_zone(rightly, windows, found)
     assert result is not None
-    assert (result.plays, result.accuracy.value, result.play_balanced_accuracy) == (10, 1.0, 1.0)
+    assert (result.plays, result.accuracy.value, result.play_balanced_accuracy.value) == (10, 1.0, 1.0)
     assert result.majority == 0.8
-    assert result.ece == pytest.approx(0.8 * 0.1 + 0.2 * 0.3, abs=0.02)
+    assert result.ece.value == pytest.approx(0.8 * 0.1 + 0.2 * 0.3, abs=0.02)
+    assert result.ece.low is not None
+    assert result.ece.high is not None
+    assert result.ece.low < result.ece.value < result.ece.high
+    assert {second: value.value for second, value in result.by_second.items()} == dict.fromkeys("1234567", 1.0)
     always = man_or_zone(np.full(len(windows), 0.9), windows, found)
     assert always is not None
-    assert (always.play_accuracy.value, always.balanced_accuracy) == (0.8, 0.5)
+    assert (always.play_accuracy.value, always.balanced_accuracy.value) == (0.8, 0.5)
     assert man_or_zone(rightly, windows, scenes(games=6)) is None
 
 

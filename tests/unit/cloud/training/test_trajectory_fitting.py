@@ -1,5 +1,6 @@
 """Fitting: the same again to the bit, resumed or not; ended by time, NaN or no progress; settings by trial."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,10 +83,22 @@ def _interrupt_at(step: int) -> Callable[[int, object], None]:
     return report
 
 
-def test_fit_when_checkpoint_is_missing_then_says_so(moments: Moments, tmp_path: Path) -> None:
-    """What cannot be resumed from is named."""
-    with pytest.raises(ConfigError, match="no checkpoint"):
-        fit(moments, SMALL, ManualClock(), options=Options(resume_from=tmp_path / "no.ckpt"))
+def test_fit_when_checkpoint_is_none_then_says_so(moments: Moments, tmp_path: Path) -> None:
+    """What cannot be resumed from is named: no file, half of one, other bytes, other tensors, another model's."""
+    fit(moments, SMALL, ManualClock(), options=Options(folder=tmp_path))
+    whole = (tmp_path / "last.ckpt").read_bytes()
+    (tmp_path / "half.ckpt").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.ckpt").write_text("a")
+    torch.save({"weights": torch.ones(2)}, tmp_path / "other.ckpt")
+    with zipfile.ZipFile(tmp_path / "zip.ckpt", "w") as file:
+        file.writestr("a", "b")
+    wrong = "is no checkpoint of a training, or is damaged"
+    problems = {"gone": "no such file"} | dict.fromkeys(("half", "text", "other", "zip"), wrong)
+    for name, problem in problems.items():
+        with pytest.raises(ConfigError, match=rf"{name}\.ckpt: {problem}"):
+            fit(moments, SMALL, ManualClock(), options=Options(resume_from=tmp_path / f"{name}.ckpt"))
+    with pytest.raises(ConfigError, match=r"last\.ckpt: holds the weights of a model of another configuration"):
+        fit(moments, changed(width=32), ManualClock(), options=Options(resume_from=tmp_path / "last.ckpt"))
 
 
 def test_fit_when_time_is_over_then_stops(moments: Moments) -> None:
@@ -108,7 +121,7 @@ def test_fit_when_loss_is_no_number_then_ends_with_a_clear_message(moments: Mome
 def test_fit_when_nothing_gets_better_then_stops_early_and_returns_the_best(
     games: Callable[..., Scenes], tmp_path: Path
 ) -> None:
-    """After `patience` looks without a better one fitting ends, and the best weights are returned."""
+    """After `patience` looks without a better one fitting ends; the best weights are returned, the last ones kept."""
     scenes = games(count=12)
     moments = of_scenes(scenes, FIELD_GRAPH)
     settings = changed(inputs="field_graph@1", learning_rate=3.0, gradient_clip=1e3, patience=2, steps=400, ema=0.0)
@@ -117,7 +130,7 @@ def test_fit_when_nothing_gets_better_then_stops_early_and_returns_the_best(
     scores = [metrics[SCORE] for _, metrics in found.found]
     assert validation_errors(found.model, moments)[SCORE] == pytest.approx(min(scores), rel=1e-4)
     assert len(list(tmp_path.glob("step*.ckpt"))) <= 3
-    assert (tmp_path / "last.ckpt").is_file()
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == found.steps
 
 
 @pytest.mark.parametrize("backend", ["dense", "sparse"])

@@ -191,6 +191,26 @@ def test_loss_when_future_is_unknown_then_it_does_not_count(recording: Make, dec
     assert loss(settings, model.spread, nothing, answer, progress=0.5).item() == 0.0
 
 
+def test_loss_when_coverage_is_stated_then_its_cross_entropy_counts_with_its_weight(
+    games: Callable[..., Scenes],
+) -> None:
+    """Man and zone are learnt from the plays that state them, as much as the settings say; others teach nothing."""
+    scenes = games(count=2)
+    batch = of_scenes(scenes, FIELD_GRAPH).gather(np.arange(3))
+    model = field_model(scenes, coverage=True)
+    answer = model(batch.history, batch.role, batch.team, batch.mask)
+
+    def value(weight: float, coverage: list[float]) -> float:
+        settings = msgspec.structs.replace(model.settings, coverage_weight=weight)
+        return loss(settings, model.spread, batch._replace(coverage=torch.tensor(coverage)), answer).item()
+
+    zone = torch.sigmoid(answer.coverage_logit)
+    entropy = -(zone[0].log() + (1.0 - zone[1]).log()).item() / 2.0
+    unknown = value(3.0, [-1.0, -1.0, -1.0])
+    assert value(0.0, [1.0, 0.0, -1.0]) == unknown
+    assert value(3.0, [1.0, 0.0, -1.0]) == pytest.approx(unknown + 3.0 * entropy, rel=1e-4)
+
+
 def test_loss_parts_when_computed_by_hand_then_equal() -> None:
     """Distance, Huber's version of it, growth from step to step and the Gaussian follow their formulas."""
     error = torch.tensor([[[3.0, 4.0], [3.0, 4.0]]])
@@ -220,5 +240,7 @@ def test_config_when_named_then_read_and_overridden() -> None:
     assert (settings.seed, settings.max_minutes) == (3, 0.5)
     assert read_config("shipped").steps > settings.steps
     assert read_config("probabilistic").decoder == "gmm"
-    with pytest.raises(ConfigError, match="known: probabilistic, production, sanity, shipped"):
+    assert read_config("coverage").coverage
+    assert not read_config("coverage", coverage=False).coverage
+    with pytest.raises(ConfigError, match="known: coverage, probabilistic, production, sanity, shipped"):
         read_config("nothing")

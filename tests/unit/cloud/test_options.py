@@ -1,9 +1,9 @@
-"""The command's weeks; the command itself is run by the integration tests."""
+"""Weeks on the command line."""
 
 import pytest
 import typer
 
-from cloud.training.trajectory.commands import parse_weeks
+from cloud.options import parse_weeks
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ def test_weeks_when_given_as_words_then_sorted_numbers(words: list[str], weeks: 
     assert parse_weeks(words) == weeks
 
 
-@pytest.mark.parametrize("word", ["x", "1-", "-1", "1-b", "1.5"])
+@pytest.mark.parametrize("word", ["x", "1-", "-1", "1-b", "1.5", "0", "9-3"])
 def test_weeks_when_wrong_then_refused(word: str) -> None:
     """What is no week is named."""
     with pytest.raises(typer.BadParameter, match="no week"):

@@ -7,7 +7,7 @@ from shared.errors import ConfigError
 
 
 def prepare_file(path: Path | None) -> None:
-    """Make the folder that a file is to be written in; nothing without a file.
+    """Make the folder that a file is to be written in, and leave a file that is there as it is; nothing without one.
 
     Raises: ConfigError when it cannot be written there.
     """
@@ -16,6 +16,8 @@ def prepare_file(path: Path | None) -> None:
     if path.is_dir():
         raise ConfigError(str(path), "is a folder; a file is to be written")
     _prepare(path, path.parent)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise ConfigError(str(path), "cannot be written: Permission denied")
 
 
 def prepare_folder(path: Path | None) -> None:

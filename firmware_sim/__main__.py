@@ -165,10 +165,13 @@ def plays(
     out: Annotated[Path, typer.Option(help="Folder to write, new or empty.", file_okay=False)],
     games: Annotated[int, typer.Option(help="Number of games.", min=1, max=9999)] = 96,
     plays_a_game: Annotated[int, typer.Option(help="Passing plays of each game.", min=1)] = 24,
-    seed: Annotated[int, typer.Option(help="Same seed, same league: its teams, habits and plays.", min=0)] = 7,
+    # A game's number begins with the seed and must fit into 64 bits.
+    seed: Annotated[
+        int, typer.Option(help="Same seed, same league: its teams, habits and plays.", min=0, max=999_999_999)
+    ] = 7,
 ) -> None:
     """Write passing plays of American football with known coverage, in the layout of the Big Data Bowl 2021-2025."""
-    count = write_season(out, games=games, plays=plays_a_game, seed=seed)
+    count = write_season(out, games=games, plays=plays_a_game, seed=seed, console=Console(stderr=True))
     Console().print(f"{count:,} plays in {out}")
 
 

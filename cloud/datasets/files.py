@@ -18,7 +18,7 @@ def read_frame(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, low_memory=False)
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
-        raise ConfigError(str(path), f"cannot be read as a table: {why}") from exc
+        raise ConfigError(str(path), f"cannot be read as a table: {str(why).strip()}") from exc
     if frame.empty:
         raise ConfigError(str(path), "holds no rows")
     return frame
@@ -44,11 +44,13 @@ def numbers(path: Path, frame: pd.DataFrame, columns: Iterable[str], *, required
 
 
 def dates(path: Path, frame: pd.DataFrame, column: str = "date") -> pd.DataFrame:
-    """Return a table with this column as dates.
+    """Return a table with this column as dates; the number 20200131 is the date that it reads as, too.
 
     Raises: ConfigError naming the first row below the heading, and what stands there instead of a date.
     """
-    return _checked(path, frame, {column: pd.to_datetime(frame[column], errors="coerce")}, "date", required=True)
+    # pandas takes a number for nanoseconds since 1970.
+    stated = frame[column].astype(str) if pd.api.types.is_numeric_dtype(frame[column]) else frame[column]
+    return _checked(path, frame, {column: pd.to_datetime(stated, errors="coerce")}, "date", required=True)
 
 
 def _checked(

@@ -53,8 +53,11 @@ def evaluate(
     prepare_file(report)
     prepare_folder(plots)
     chosen_weeks, passes = parse_weeks(weeks, more_weeks), protocol is Protocol.PASSES
+    moving = passes or protocol is Protocol.TRAJECTORY
+    if not moving and (chosen_weeks or training):
+        raise typer.BadParameter("only the protocols trajectory and pass have --weeks and --training")
     try:
-        if passes or protocol is Protocol.TRAJECTORY:
+        if moving:
             found = evaluate_trajectories(
                 model, data, passes=passes, training=training, weeks=chosen_weeks, plots=plots
             )

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cloud.datasets.public.read import read_scenes
+from cloud.datasets.scenes import Scenes
 from cloud.evaluation.artifact import Artifact, open_artifact
 from cloud.evaluation.coverage import coverage_of
 from cloud.evaluation.fitting import Split, split
@@ -31,11 +32,30 @@ def evaluate_trajectories(
     artifact = open_artifact(model)
     loaded = read_scenes(data, weeks)
     others = None if training is None else read_scenes(training).scenes
-    parts = split(loaded.scenes, artifact.training_games, others)
+    return evaluate_scenes(
+        artifact, loaded.scenes, str(data), loaded.report.layout, passes=passes, training=others, plots=plots
+    )
+
+
+def evaluate_scenes(
+    artifact: Artifact,
+    scenes: Scenes,
+    path: str,
+    layout: str,
+    *,
+    passes: bool = False,
+    training: Scenes | None = None,
+    plots: Path | None = None,
+) -> Report:
+    """Measure a trajectory model on scenes that were read from `path` in a layout; draw into `plots` if given.
+
+    Raises: ConfigError when there is nothing to measure; ModelIncompatible when the model does not fit.
+    """
+    parts = split(scenes, artifact.training_games, training)
     return Report(
         protocol="pass" if passes else "trajectory",
         model=_model_facts(artifact),
-        data=_data_facts(data, loaded.report.layout, loaded.scenes.digest(), parts, loaded.scenes.game),
+        data=_data_facts(path, layout, scenes.digest(), parts, scenes.game),
         unit=unit_of(parts.measured)[0],
         basis=f"baselines fitted on {parts.fitted_on}",
         horizons=measure_horizons(artifact, parts, passes=passes, plots=plots),
@@ -98,9 +118,7 @@ def _model_facts(artifact: Artifact) -> ModelFacts:
 
 
 def _data_facts(
-    path: Path, layout: str, digest: str, parts: Split, games: "np.ndarray[tuple[int], np.dtype[np.str_]]"
+    path: str, layout: str, digest: str, parts: Split, games: "np.ndarray[tuple[int], np.dtype[np.str_]]"
 ) -> DataFacts:
     measured = len(np.unique(parts.measured.game))
-    return DataFacts(
-        path=str(path), layout=layout, digest=digest, groups=measured, known=len(np.unique(games)) - measured
-    )
+    return DataFacts(path=path, layout=layout, digest=digest, groups=measured, known=len(np.unique(games)) - measured)

@@ -96,9 +96,7 @@ def forecast(artifact: Artifact, scenes: Scenes, windows: Windows, cases: Cases)
     found = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
     wrong = [name for name, array in found.items() if not np.isfinite(array).all()]
     if wrong or not (found["sigma"] > 0).all():
-        raise ModelIncompatible(
-            f"{artifact.path} answers {', '.join(wrong) or 'sigma'} that is NaN, infinite or below 0"
-        )
+        raise ModelIncompatible(f"the model answers {', '.join(wrong) or 'sigma'} that is NaN, infinite or below 0")
     return _turned_back(found, scenes.leftwards[windows.scene][cases.window] if scenes.field is not None else None)
 
 
@@ -111,7 +109,7 @@ def _columns(artifact: Artifact, scenes: Scenes) -> tuple[NDArray[np.float32], N
         here = (scenes.field.length_m, scenes.field.width_m)
         if not np.allclose(here, artifact.field_m, atol=_SAME_FIELD_M):
             sizes = "{:.1f} x {:.1f} m".format(*artifact.field_m), "{:.1f} x {:.1f} m".format(*here)
-            raise ModelIncompatible(f"{artifact.path} is for a field of {sizes[0]}; these recordings are of {sizes[1]}")
+            raise ModelIncompatible(f"the model is for a field of {sizes[0]}; these recordings are of {sizes[1]}")
     seen = scenes if scenes.field is None else normalise_direction(scenes)
     if features is FIELD_GRAPH:
         return field_columns(seen.xy_m, seen.velocity_mps, seen.facing_rad, seen.first), seen.role, seen.team

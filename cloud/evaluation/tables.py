@@ -110,9 +110,7 @@ def _run(artifact: Artifact, rows: TaskRows) -> Numbers:
     artifact.features.check_shapes(inputs, outputs)
     said = outputs["prediction"][:, 0]
     if not np.isfinite(said).all():
-        raise ModelIncompatible(
-            f"{artifact.path} answers {int((~np.isfinite(said)).sum())} of {len(said)} rows with NaN"
-        )
+        raise ModelIncompatible(f"the model answers {int((~np.isfinite(said)).sum())} of {len(said)} rows with NaN")
     return said
 
 

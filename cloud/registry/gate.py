@@ -21,6 +21,8 @@ NEEDED_VIEWS: Mapping[str, tuple[str, ...]] = {"injury": ("", "new."), "readines
 MAY_BE_CHANCE = frozenset({"effort"})
 """Models whose gain may lie within chance: a squad's first minutes decide little, and on a gateway what such a model
 expects stands beside what is measured, so that a worse one is seen and taken back."""
+LINEAR = "ridge_"
+"""Before a metric's name among a card's baselines: a linear forecast's error, which must be beaten where it stands."""
 _GAIN_LOW, _GAIN_HIGH = "gain_low", "gain_high"
 _WORDS = {"": "held-out rows", "new.": "groups it never saw"}
 
@@ -28,7 +30,8 @@ _WORDS = {"": "held-out rows", "new.": "groups it never saw"}
 def check_better(card: ModelCard) -> None:
     """Check that a model beats its baseline on later rows, on new groups and on every part that its card measures.
 
-    Where the card gives an interval of the gain, all of it must be above zero, but for models in MAY_BE_CHANCE.
+    Where the card gives a linear forecast's error, that must be beaten, too; where it gives an interval of the gain,
+    all of it must be above zero, but for models in MAY_BE_CHANCE.
     Raises: ModelIncompatible saying where it does not, and by how much.
     """
     metric = primary_metric(card.name)
@@ -73,6 +76,9 @@ def _failed(card: ModelCard, metric: str, view: str) -> str | None:
         figures += f", 95 % interval of the gain {low:.2g} to {high:.2g}"
     if not reached < baseline:
         return f"on {where} ({figures})"
+    linear = card.baseline.get(f"{view}{LINEAR}{metric}")
+    if linear is not None and not reached < linear:
+        return f"on {where}: a linear forecast has {linear:.3g} ({figures})"
     if low is None or low > 0.0 or card.name in MAY_BE_CHANCE:
         return None
     return f"on {where} beyond chance ({figures})"

@@ -8,7 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.clock import NS_PER_S, Clock
 
 PREDICT = "/predict"
-_FAILED = 500
+_FAILED, _GONE = 500, 499
+"""Where nothing was answered: an error of ours, or the client went away first (nginx's number for it)."""
 
 
 class Telemetry:
@@ -60,17 +61,20 @@ class Counted:
             return
         found = scope.setdefault("state", {})
         status, whole_ns = _FAILED, self._clock.mono_ns()
+        answered = False
 
         async def receive_timed() -> Message:
-            nonlocal whole_ns
+            nonlocal status, whole_ns
             message = await receive()
             whole_ns = self._clock.mono_ns()
+            if message["type"] == "http.disconnect" and not answered:
+                status = _GONE
             return message
 
         async def send_watched(message: Message) -> None:
-            nonlocal status
+            nonlocal answered, status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                answered, status = True, message["status"]
             await send(message)
 
         with self._telemetry.in_flight.track_inprogress():

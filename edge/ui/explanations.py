@@ -14,21 +14,24 @@ from shared.ids import AthleteId, parse_athlete_id
 ExplanationOf = Callable[[AthleteId, str], Awaitable[Explanation]]
 """Raises ConfigError of an athlete or a model that is not here, ModelError where there is nothing to explain."""
 _RETRY_AFTER_S = 1
+# A browser asks one server at most six things at once: no page alone fills the line.
+_IN_LINE = 8
 
 
 def add_explanations(app: FastAPI, explanation_of: ExplanationOf) -> None:
     """Add the route; 404 of an athlete or a model that is not here, 409 where there is nothing to explain.
 
-    One explanation at a time: beside it the models answer everybody once a second. Who asks meanwhile is told 503.
+    One explanation at a time, in the order of the questions, so that live answers never wait for two; 503 where the
+    line is full.
     """
-    explaining = asyncio.Lock()
+    in_line, explaining = asyncio.Semaphore(_IN_LINE), asyncio.Lock()
 
     @app.get("/api/athletes/{athlete}/models/{model}/explanation")
     async def explanation(athlete: str, model: str) -> Response:
-        if explaining.locked():
-            return problem(503, "another answer is being explained; ask again", {"Retry-After": str(_RETRY_AFTER_S)})
+        if in_line.locked():
+            return problem(503, "too many ask for explanations; ask again", {"Retry-After": str(_RETRY_AFTER_S)})
         try:
-            async with explaining:
+            async with in_line, explaining:
                 found = await explanation_of(parse_athlete_id(athlete), model)
         except ConfigError as exc:
             return problem(404, exc.problem)

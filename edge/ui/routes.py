@@ -19,6 +19,7 @@ from edge.ui.athlete_metrics import MetricsOf, add_athlete_metrics
 from edge.ui.auth import same_origin
 from edge.ui.explanations import ExplanationOf, add_explanations
 from edge.ui.hub import Hub
+from edge.ui.problems import add_problems
 
 TABLET = Path(__file__).parent.parent / "tablet" / "dist"
 _NOT_BUILT = """<!doctype html><title>Sideline</title><p>The gateway runs, but the tablet app is not built yet.
@@ -86,6 +87,7 @@ def create_app(
     add_assignments(app, on_assign)
     add_athlete_metrics(app, metrics_of)
     add_explanations(app, explanation_of)
+    add_problems(app)
     if (tablet / "index.html").is_file():
         app.mount("/", StaticFiles(directory=tablet, html=True), name="tablet")
     else:

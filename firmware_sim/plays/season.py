@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv
+from rich.console import Console
+from rich.progress import track
 
 from firmware_sim.plays.defence import draw_habits
 from firmware_sim.plays.play import Play, simulate_play
@@ -18,10 +20,10 @@ _GAMES_A_WEEK = 16
 _IDS_A_TEAM = 100
 
 
-def write_season(folder: Path, *, games: int, plays: int, seed: int) -> int:
+def write_season(folder: Path, *, games: int, plays: int, seed: int, console: Console | None = None) -> int:
     """Write `games` of `plays` each, sixteen games a week, into a new or empty folder; return the number of plays.
 
-    Teams and their habits are the seed's own: another seed is another league.
+    Teams and their habits are the seed's own: another seed is another league. Progress shows on `console`, if any.
 
     Raises: ConfigError when the folder is not empty or cannot be written.
     """
@@ -29,27 +31,28 @@ def write_season(folder: Path, *, games: int, plays: int, seed: int) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise ConfigError(str(folder), "is not empty")
-        return _write(folder, games, plays, seed)
+        return _write(folder, games, plays, seed, console)
     except OSError as exc:
         raise ConfigError(str(folder), exc.strerror or "cannot be written") from exc
 
 
-def _write(folder: Path, games: int, plays: int, seed: int) -> int:
+def _write(folder: Path, games: int, plays: int, seed: int, console: Console | None) -> int:
     rng = np.random.default_rng(seed)
     habits = [draw_habits(rng) for _ in range(TEAMS)]
     listed: list[dict[str, object]] = []
-    for week, first in enumerate(range(0, games, _GAMES_A_WEEK), start=1):
-        tables = []
-        for game in range(first, min(games, first + _GAMES_A_WEEK)):
-            teams = rng.choice(TEAMS, 2, replace=False)
-            for number in range(plays):
-                offence, defence = teams if number % 2 else teams[::-1]
-                play = simulate_play(habits[defence], rng)
-                key = {"gameId": 10_000 * seed + game, "playId": number + 1}
-                tables.append(_rows(play, key, (int(offence), int(defence)), rng))
-                club = {"possessionTeam": _club(offence), "defensiveTeam": _club(defence)}
-                listed.append({**key, **club, "pff_manZone": "Man" if play.man else "Zone"})
-        csv.write_csv(pa.concat_tables(tables), folder / f"tracking_week_{week}.csv")
+    tables: list[pa.Table] = []
+    for game in track(range(games), "Playing", console=console, disable=console is None):
+        teams = rng.choice(TEAMS, 2, replace=False)
+        for number in range(plays):
+            offence, defence = teams if number % 2 else teams[::-1]
+            play = simulate_play(habits[defence], rng)
+            key = {"gameId": 10_000 * seed + game, "playId": number + 1}
+            tables.append(_rows(play, key, (int(offence), int(defence)), rng))
+            club = {"possessionTeam": _club(offence), "defensiveTeam": _club(defence)}
+            listed.append({**key, **club, "pff_manZone": "Man" if play.man else "Zone"})
+        if game + 1 == games or (game + 1) % _GAMES_A_WEEK == 0:
+            csv.write_csv(pa.concat_tables(tables), folder / f"tracking_week_{game // _GAMES_A_WEEK + 1}.csv")
+            tables.clear()
     csv.write_csv(pa.Table.from_pylist(listed), folder / "plays.csv")
     return len(listed)
 

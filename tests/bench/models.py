@@ -1,9 +1,9 @@
 """The section "Models" of RESULTS.md: reports of `python -m cloud evaluate` of several seeds, and what benches printed.
 
 Run: PYTHONPATH=. python -m tests.bench.models FOLDER. The folder holds, each where there is one, `SEED_trajectory.json`
-and `SEED_pass.json` (reports of one model a seed, `--report`), and the JSON lines of `tests/bench/trajectory.py`
-(`speed.json`), `tests/bench/train_gpu.py` (`training.json`), `tests/bench/coverage.py` (`coverage.json`) and
-`tests/bench/serving.py` (`serving.json`).
+and `SEED_pass.json` (reports of one model a seed, `--report`), and what was printed, its last line JSON, by
+`tests/bench/trajectory.py` (`speed.json`), `tests/bench/train_gpu.py` (`training.json`), `tests/bench/coverage.py`
+(`coverage.json`) and `tests/bench/serving.py` (`serving.json`).
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> None:
     for name, write in (("coverage", coverage), ("speed", speed), ("training", training), ("serving", serving)):
         file = folder / f"{name}.json"
         if file.exists():
-            parts.append(write(json.loads(file.read_text())))
+            parts.append(write(json.loads(file.read_text().splitlines()[-1])))
     write_section("models", "\n\n".join(parts))
 
 
@@ -44,14 +44,14 @@ def accuracy(trajectory: dict[str, Report], passes: dict[str, Report]) -> str:
     about = (
         "`python -m cloud train trajectory --config production --data-dir RECORDINGS --seed SEED`, then "
         f"`python -m cloud evaluate`: {data['groups']} games held out, {data['known']} to learn from and choose on; "
-        f"lengths in {first['unit']}; 95 % intervals over games. Baselines are fitted on the training games."
+        f"lengths in {first['unit']}; 95 % intervals over games; {first['basis']}."
     )
     heading = "| horizon | seed | ADE / FDE | ADE below ridge (must) | below the linear control (must) | 80 % region |"
     lines = ["### Movement forecast", "", about, "", heading]
     lines.append("|---|---|---|---|---|---|")
     for place, found in enumerate(first["horizons"]):
         second = found["horizon_s"]
-        if second in BARS:
+        if second in BARS and found["covered"]:
             rows = {seed: report["horizons"][place] for seed, report in trajectory.items()}
             lines += _rows(f"{second:g} s", rows, [f"{bar} %" for bar in BARS[second]])
     if passes:

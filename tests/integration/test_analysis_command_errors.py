@@ -154,6 +154,8 @@ TABLES = [
     ("dataset scenes good --settings unknown.toml", "unknown.toml: Object contains unknown field `nonsense`"),
     ("dataset validate good --html letter/page.html", "letter/page.html: cannot be written: File exists"),
     ("dataset validate good --quarantine letter/bad.csv", "letter/bad.csv: cannot be written: File exists"),
+    (f"dataset validate good --quarantine good/{WEEK}", f"good/{WEEK}: is to be checked; bad rows need another file"),
+    ("dataset validate good --weeks 9 --quarantine letter", "good: holds no plays of weeks 9"),
     ("experiments show unknown", "run: 'unknown' is no run here"),
     ("experiments compare a b", "run: 'a' is no run here"),
     ("experiments best loss", "metric: no finished run has 'loss'"),
@@ -228,6 +230,27 @@ def test_train_trajectory_when_what_it_is_given_is_wrong_then_one_line_says_what
     """Rule: what would be missing at the end of a training is missed before it begins."""
     pytest.importorskip("torch")
     assert problem in complained(monkeypatch, capsys, place, tmp_path / "cloud", words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"{OUTCOME} noon.csv --weeks 2",
+        f"{OUTCOME} noon.csv --training rec",
+        pytest.param("train trajectory --data rec/squad.parquet --weeks 1", marks=pytest.mark.train),
+        pytest.param("train trajectory --data rec/squad.parquet --data-dir good", marks=pytest.mark.train),
+        f"{EVALUATE} team.onnx 5",
+    ],
+)
+def test_command_when_an_option_would_change_nothing_then_it_is_refused(
+    words: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rule: nobody is given another measurement than the one asked for."""
+    if words.startswith("train"):
+        pytest.importorskip("torch")
+    code, out, err = said(monkeypatch, capsys, place, words)
+    assert (code, out) == (2, ""), err
+    assert "Invalid value" in err
 
 
 @pytest.mark.parametrize("words", ["dataset scenes good", "release-setup", "train strategy --no-track --data noon.csv"])

@@ -73,6 +73,7 @@ async def test_explanation_when_asked_of_a_gateway_then_it_names_every_input(gat
     assert START_NS < found.time_ns <= found.sent_ns
     (leaning, *_) = found.parts
     assert leaning.contribution != 0
-    for path in ("a99/models/effort", f"{ATHLETE}/models/trajectory"):
-        missing = await gateway.get(f"/api/athletes/{path}/explanation")
+    strangers = (f"/api/athletes/{path}/explanation" for path in ("a99/models/effort", f"{ATHLETE}/models/trajectory"))
+    for path in (*strangers, "/api/nonesuch"):
+        missing = await gateway.get(path)
         assert (missing.status_code, list(missing.json())) == (404, ["problem"])

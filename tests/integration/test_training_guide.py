@@ -61,6 +61,8 @@ def test_guide_when_followed_then_models_are_trained_measured_and_released(tmp_p
     assert errors[MODEL].ade.value < errors["constant_velocity"].ade.value
     pictures = {path.name for path in (tmp_path / "plots").iterdir()}
     assert {"error_by_horizon.png", "regions.png", "plays.png", "predicted_and_measured.png"} <= pictures
+    kept = {path.name for path in (tmp_path / "cloud-data").glob("mlartifacts/*/artifacts/plots/*")}
+    assert {"error_by_horizon.png", "regions.png", "plays.png"} <= kept
     body = open_repository(Layout(tmp_path / "cloud-data"), SystemClock()).read(CHANNEL_TARGET)
     assert body is not None
     assert read_channel(body).models == {"trajectory": "1.0.0", "effort": "1.0.0"}

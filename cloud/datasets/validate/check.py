@@ -112,11 +112,13 @@ def _good(
     progress: Progress | None,
 ) -> Iterator[Tracks]:
     """Yield the good rows of each file; what is wrong with the others is in `found` by then."""
-    if quarantine is not None:
-        quarantine.unlink(missing_ok=True)
     sources = layout.sources(path, weeks)
     if not sources:
         raise ConfigError(str(path), "holds no plays" + of_weeks(weeks))
+    if quarantine is not None:
+        if any(quarantine.exists() and quarantine.samefile(source) for source in sources):
+            raise ConfigError(str(quarantine), "is to be checked; bad rows need another file")
+        quarantine.unlink(missing_ok=True)
     for source in sources:
         try:
             tracks = layout.read(source, weeks)

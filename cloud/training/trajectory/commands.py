@@ -57,7 +57,7 @@ def trajectory(
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the model that forecasts everybody's movement; exit 1 when it is not better than constant velocity."""
+    """Train the model that forecasts everybody's movement; exit 1 when a straight line is as good."""
     from cloud.registry.gate import check_better  # noqa: PLC0415  --help stays instant
     from cloud.training.reporting import report  # noqa: PLC0415
     from cloud.training.trajectory.fitting import Options  # noqa: PLC0415
@@ -66,6 +66,10 @@ def trajectory(
 
     _, layout = load_settings(settings, cloud_dir)
     chosen_weeks = parse_weeks(weeks, more_weeks)
+    if recordings is not None and data:
+        raise typer.BadParameter("recordings come from --data or from --data-dir, not from both")
+    if recordings is None and chosen_weeks:
+        raise typer.BadParameter("only the recordings of --data-dir have weeks", param_hint="--weeks")
     if validate_data:
         _only_validate(recordings, chosen_weeks)
         return

@@ -222,12 +222,20 @@ def _shapes(given: OnPositions) -> dict[str, dict[int, object]]:
 
 
 def _large_products(exported: bytes) -> list[str]:
-    """Return the names of the matrix products with large weights of two axes."""
+    """Return the names of the matrix products with large weights of two axes, as the quantizer calls them.
+
+    It first takes a product with a bias (Gemm) apart, and names its product after it.
+    """
     graph = onnx.load_from_string(exported).graph
     large = {
         weight.name for weight in graph.initializer if len(weight.dims) == 2 and np.prod(weight.dims) >= _LARGE_WEIGHTS
     }
-    return [node.name for node in graph.node if node.op_type in {"MatMul", "Gemm"} and large & set(node.input)]
+    names = {"MatMul": "{}", "Gemm": "{}_MatMul"}
+    return [
+        names[node.op_type].format(node.name)
+        for node in graph.node
+        if node.op_type in names and large & set(node.input)
+    ]
 
 
 @contextmanager

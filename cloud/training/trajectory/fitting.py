@@ -75,7 +75,7 @@ def fit(
     fitting = _fitting(moments, settings, clock, validation)
     callbacks: list[Callback] = [NanGuard()]
     best = ModelCheckpoint(
-        dirpath=options.folder, filename="step{step}", auto_insert_metric_name=False,
+        dirpath=options.folder, filename="step{step}", auto_insert_metric_name=False, enable_version_counter=False,
         save_top_k=_KEPT, monitor=SCORE, save_on_train_epoch_end=True,
     )  # fmt: skip
     if options.folder is not None:
@@ -85,7 +85,7 @@ def fit(
         )
         callbacks += [newest] if validation is None else [newest, best]
     if validation is not None:
-        callbacks.append(EarlyStopping(SCORE, patience=settings.patience, check_on_train_epoch_end=True))
+        callbacks.append(_Patience(SCORE, patience=settings.patience, check_on_train_epoch_end=True))
     if report is not None:
         callbacks.append(_Reporter(report))
     trainer = _trainer(settings, options, callbacks)
@@ -93,7 +93,8 @@ def fit(
         rounds, looks = _counting(settings.validate_every * settings.accumulate), _counting(fitting.looks)
         trainer.fit(fitting, rounds, looks if fitting.looks else None, ckpt_path=_resumed(options.resume_from, fitting))
     model = fitting.mean.cpu().eval()
-    if validation is not None and best.best_model_path:
+    # A run that was resumed with another folder may name a file of the old one.
+    if validation is not None and best.best_model_path and Path(best.best_model_path).is_file():
         _take_better(model, validation, Path(best.best_model_path))
     return Fitted(model=model, steps=trainer.global_step, found=fitting.found)
 
@@ -134,14 +135,24 @@ class NanGuard(Callback):
             )
 
 
+class _Patience(EarlyStopping):
+    """Counts every look once, also where a resumed run passes the end of its last round again."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not isinstance(pl_module, Fitting) or pl_module.looked:
+            super().on_train_epoch_end(trainer, pl_module)
+        elif self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
 class _Reporter(Callback):
-    """Hands every look at the validation games on."""
+    """Hands every look at the validation games on, once."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_global_zero and isinstance(pl_module, Fitting) and pl_module.found:
+        if trainer.is_global_zero and isinstance(pl_module, Fitting) and pl_module.looked:
             self._report(*pl_module.found[-1])
 
 

@@ -1,6 +1,7 @@
 """One training of the trajectory model, from recordings to a model and its card on disk."""
 
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,16 @@ import msgspec
 import torch
 
 from cloud.datasets.positions import Recording, read_recordings, table_recordings
+from cloud.datasets.recorded_scenes import recorded_scenes
 from cloud.datasets.scene_set import make_scene_set
+from cloud.datasets.scenes import Scenes
 from cloud.datasets.validate.check import validated
+from cloud.evaluation.artifact import open_artifact
+from cloud.evaluation.evaluate import evaluate_scenes
+from cloud.evaluation.report import write_report
 from cloud.outputs import prepare_file, prepare_folder
 from cloud.settings import Layout
-from cloud.training.artifacts import Artifacts, Trained
+from cloud.training.artifacts import MODEL_FILE, Artifacts, Trained
 from cloud.training.jobs import run_tags
 from cloud.training.tracker import ExperimentTracker
 from cloud.training.trajectory.describe import Origin, golden_moments, metadata, model_card
@@ -44,6 +50,7 @@ from shared.errors import ConfigError, ModelIncompatible
 from shared.features.field import FIELD_GRAPH
 from shared.features.registry import FEATURE_SETS
 from shared.features.team import TEAM_GRAPH
+from shared.log import get_logger
 from shared.model_card import ModelCard
 
 NAME = "trajectory"
@@ -83,12 +90,23 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """All scenes, and where they are from."""
+
+    scenes: Scenes
+    path: str
+    layout: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Games:
     """What is learnt from: the moments by part, and what names them."""
 
     parts: Split
     data_set: str
     digest: str
+    read: Read | None = None
+    """None in all but the first of several training processes."""
 
 
 def run_trajectory(
@@ -128,7 +146,24 @@ def run_trajectory(
         tracker.log_metrics(card.metrics)
         tracker.log_metrics({f"baseline.{name}": value for name, value in card.baseline.items()})
         tracker.save_model(folder, card.name)
+        if asked.track and games.read is not None:
+            _keep_evaluation(tracker, folder / MODEL_FILE, games.read)
     return Trained(card=card, folder=folder, seconds=seconds, parameters=parameters)
+
+
+def _keep_evaluation(tracker: ExperimentTracker, model: Path, read: Read) -> None:
+    """Keep with the run what `evaluate` says of the model on the games it does not know, with pictures."""
+    with tempfile.TemporaryDirectory() as kept:
+        try:
+            found = evaluate_scenes(
+                open_artifact(model), read.scenes, read.path, read.layout, plots=Path(kept) / "plots"
+            )
+        except (ConfigError, ModelIncompatible) as exc:
+            get_logger("training").warning("the run has no evaluation", reason=str(exc))
+            return
+        write_report(found, Path(kept) / "evaluation.json")
+        for path in (Path(kept) / "evaluation.json", Path(kept) / "plots"):
+            tracker.log_artifact(path)
 
 
 def _tell(tracker: ExperimentTracker, say: Report | None, step: int, found: Mapping[str, float]) -> None:
@@ -151,10 +186,8 @@ def check(asked: Asked) -> None:
 def refined(settings: TrajectorySettings, parts: Split, clock: Clock, asked: Asked) -> TrajectorySettings:
     """Return the settings with what the games themselves decide: steps in an epoch, the learning rate, trials.
 
-    Raises: ModelIncompatible when no trial worked, or no game states what a coverage head is to learn.
+    Raises: ModelIncompatible when no trial worked.
     """
-    if settings.coverage and not parts.fitting.states_coverage:
-        raise ModelIncompatible("no play to learn from states man or zone; --no-coverage leaves that answer out")
     if asked.max_epochs is not None:
         steps = math.ceil(asked.max_epochs * len(parts.fitting) / settings.batch / settings.accumulate)
         settings = msgspec.structs.replace(settings, steps=steps)
@@ -172,13 +205,17 @@ def read_games(layout: Layout, clock: Clock, source: Source, settings: Trajector
 
     The games of a folder are written as a data set with its lineage.
 
-    Raises: ConfigError when a file cannot be read or a part holds no usable moment.
+    Raises: ConfigError when a file cannot be read, a part holds no usable moment, or no game states what a coverage
+    head is to learn.
     """
+    paths = ", ".join(map(str, source.files if source.folder is None else [source.folder])) or str(layout.tables)
     try:
-        return _games(layout, clock, source, settings)
+        games = _games(layout, clock, source, settings)
     except ModelIncompatible as exc:
-        paths = source.files if source.folder is None else [source.folder]
-        raise ConfigError(", ".join(map(str, paths)) or str(layout.tables), exc.reason) from exc
+        raise ConfigError(paths, exc.reason) from exc
+    if settings.coverage and not games.parts.fitting.states_coverage:
+        raise ConfigError(paths, "no play to learn from states man or zone; --no-coverage leaves that answer out")
+    return games
 
 
 def _games(layout: Layout, clock: Clock, source: Source, settings: TrajectorySettings) -> Games:
@@ -191,14 +228,18 @@ def _games(layout: Layout, clock: Clock, source: Source, settings: TrajectorySet
             layout, clock, source.folder, source.weeks, features, skip=not source.validate
         )
         parts = split_scenes(checked.scenes, features, earlier_cut=settings.earlier_cut)
-        return Games(parts=parts, data_set=card.reference, digest=card.digest)
+        read = Read(scenes=checked.scenes, path=str(source.folder), layout=checked.report.layout)
+        return Games(parts=parts, data_set=card.reference, digest=card.digest, read=read)
     if features is not TEAM_GRAPH:
         raise ModelIncompatible(f"recorded sessions hold positions alone; {features.set_id} needs --data-dir")
     recordings = _recordings(layout, source.files)
+    parts = split_recordings(recordings)
+    path = "files" if source.files else "positions"
     return Games(
-        parts=split_recordings(recordings),
-        data_set=f"{NAME}@{'files' if source.files else 'positions'}",
+        parts=parts,
+        data_set=f"{NAME}@{path}",
         digest=recordings_digest(recordings),
+        read=Read(scenes=recorded_scenes(recordings), path=path, layout="recordings"),
     )
 
 

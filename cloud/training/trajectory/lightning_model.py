@@ -48,6 +48,7 @@ class Fitting(pl.LightningModule):
         self._began_ns = clock.mono_ns()
         self._spent_ns = 0
         self._drawn = 0
+        self._found_before = 0
         self._order: tuple[int, Tensor] | None = None
         self._sums: list[Tensor] = []
         # Kept out of the modules: a compiled model shares the weights and must not be saved twice.
@@ -57,6 +58,11 @@ class Fitting(pl.LightningModule):
     def looks(self) -> int:
         """How many batches a look at the validation games takes."""
         return len(self._looks)
+
+    @property
+    def looked(self) -> bool:
+        """Whether the newest look was taken since fitting began or was resumed."""
+        return len(self.found) > self._found_before
 
     def on_fit_start(self) -> None:
         """Move all moments to the device once; nothing is carried over in a step."""
@@ -146,6 +152,7 @@ class Fitting(pl.LightningModule):
         """Go on where the run was left."""
         kept = checkpoint[STATE]
         self._drawn, self._spent_ns, self.found = kept["drawn"], kept["spent_ns"], list(kept["found"])
+        self._found_before = len(self.found)
         self._began_ns = self._clock.mono_ns()
 
     def _shuffled(self, epoch: int) -> Tensor:

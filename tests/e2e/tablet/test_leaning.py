@@ -71,8 +71,11 @@ async def test_leaning_when_there_is_nothing_to_explain_then_the_gateways_reason
     panel = await lean(page, "a17")
     await expect(panel.get_by_role("status")).to_have_text("Effort is asked once positions have come for 60 s.")
     gateway.refusal = None
-    await panel.get_by_role("button", name="Ask again").click()
+    again = panel.get_by_role("button", name="Ask again")
+    await again.focus()
+    await page.keyboard.press("Enter")
     await expect(panel.locator("tbody tr")).to_have_count(5)
+    await expect(again).to_be_focused()  # who goes by keyboard keeps their place
     assert len(gateway.explained) == 2
 
 

@@ -20,3 +20,10 @@ def test_weeks_when_wrong_then_refused(word: str) -> None:
     """What is no week is named."""
     with pytest.raises(typer.BadParameter, match="no week"):
         parse_weeks([word])
+
+
+def test_weeks_when_words_follow_no_option_then_refused() -> None:
+    """A word that somebody left over is no week."""
+    assert parse_weeks(["1"], ["2", "3"]) == [1, 2, 3]
+    with pytest.raises(typer.BadParameter, match="'5' belongs to no option"):
+        parse_weeks(None, ["5"])

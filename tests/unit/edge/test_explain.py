@@ -64,6 +64,7 @@ def test_explain_when_the_answer_is_a_probability_then_parts_are_log_odds(tmp_pa
         ({}, "brings no background rows"),
         ({BACKGROUND: "[[1.0]]"}, "have shape"),
         ({BACKGROUND: "[]"}, "have shape"),
+        ({BACKGROUND: str([[1.0] * FEATURES] * 65)}, "have shape"),  # the models' one thread would be busy for long
         ({BACKGROUND: "[[1.0], [1.0, 2.0]]"}, "cannot be read"),
         ({BACKGROUND: "no json"}, "cannot be read"),
     ],

@@ -76,3 +76,11 @@ def test_gate_when_effort_has_minutes_of_data_then_a_gain_within_chance_passes_a
     check_better(card("effort", **effort))
     with pytest.raises(ModelIncompatible, match="on held-out rows"):
         check_better(card("effort", metrics={**effort["metrics"], "mae_bpm": 4.7}, baseline=effort["baseline"]))
+
+
+def test_gate_when_a_linear_forecast_is_as_good_then_refuses(card: Callable[..., ModelCard]) -> None:
+    """To go straight on is a weak yardstick of movement: where the card knows a linear forecast, that counts, too."""
+    straight = {"ade_2s_m": 1.2, "ridge_ade_2s_m": 0.7}
+    check_better(card("trajectory", metrics={"ade_2s_m": 0.6}, baseline=straight))
+    with pytest.raises(ModelIncompatible, match=r"a linear forecast has 0\.7 \(ade_2s_m 0\.7, baseline 1\.2"):
+        check_better(card("trajectory", metrics={"ade_2s_m": 0.7}, baseline=straight))

@@ -64,7 +64,9 @@ def test_fit_when_resumed_then_goes_on_as_if_never_stopped(moments: Moments, tmp
     with pytest.raises(_Interrupted):
         fit(moments, settings, ManualClock(), options=half, validation=moments, report=_interrupt_at(4))
     resumed = Options(folder=tmp_path / "half", resume_from=tmp_path / "half" / "last.ckpt")
-    rest = fit(moments, settings, ManualClock(), options=resumed, validation=moments)
+    told: list[int] = []
+    rest = fit(moments, settings, ManualClock(), options=resumed, validation=moments, report=_noted(told))
+    assert told == [6, 8]
     assert rest.steps == whole.steps == 8
     last = [torch.load(tmp_path / name / "last.ckpt", weights_only=False) for name in ("whole", "half")]
     assert last[0]["global_step"] == last[1]["global_step"] == 8
@@ -73,6 +75,31 @@ def test_fit_when_resumed_then_goes_on_as_if_never_stopped(moments: Moments, tmp
 
 class _Interrupted(Exception):
     """Somebody pulled the plug."""
+
+
+def test_fit_when_resumed_after_its_best_then_every_look_tries_its_patience_once(
+    moments: Moments, tmp_path: Path
+) -> None:
+    """A run that is going nowhere ends at the same look, resumed or not, and keeps each checkpoint under one name."""
+    settings = changed(learning_rate=3.0, gradient_clip=1e3, warm_up_steps=1, patience=2, steps=40, ema=0.0)
+    whole = fit(moments, settings, ManualClock(), validation=moments)
+    assert whole.steps == 6, [metrics[SCORE] for _, metrics in whole.found]
+    with pytest.raises(_Interrupted):
+        fit(
+            moments, settings, ManualClock(), validation=moments, options=Options(folder=tmp_path),
+            report=_interrupt_at(2),
+        )  # fmt: skip
+    resumed = Options(folder=tmp_path, resume_from=tmp_path / "last.ckpt")
+    assert fit(moments, settings, ManualClock(), validation=moments, options=resumed).steps == whole.steps
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "step2.ckpt", "step4.ckpt", "step6.ckpt"}
+    assert fit(moments, settings, ManualClock(), validation=moments, options=resumed).steps == whole.steps
+
+
+def _noted(steps: list[int]) -> Callable[[int, object], None]:
+    def report(now: int, _found: object) -> None:
+        steps.append(now)
+
+    return report
 
 
 def _interrupt_at(step: int) -> Callable[[int, object], None]:

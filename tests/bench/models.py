@@ -3,7 +3,7 @@
 Run: PYTHONPATH=. python -m tests.bench.models FOLDER. The folder holds, each where there is one, `SEED_trajectory.json`
 and `SEED_pass.json` (reports of one model a seed, `--report`), and what was printed, its last line JSON, by
 `tests/bench/trajectory.py` (`speed.json`), `tests/bench/train_gpu.py` (`training.json`), `tests/bench/coverage.py`
-(`coverage.json`) and `tests/bench/serving.py` (`serving.json`).
+(`coverage.json`) and `tests/bench/serving.py` (`serving.json`); `notes.md` says what must be said of the seeds.
 """
 
 import argparse
@@ -30,6 +30,8 @@ def main() -> None:
     trajectory, passes = _reports(folder, "trajectory"), _reports(folder, "pass")
     if trajectory:
         parts.append(accuracy(trajectory, passes))
+    if (folder / "notes.md").exists():
+        parts.append((folder / "notes.md").read_text().strip())
     for name, write in (("coverage", coverage), ("speed", speed), ("training", training), ("serving", serving)):
         file = folder / f"{name}.json"
         if file.exists():
@@ -143,7 +145,8 @@ def serving(found: Report) -> str:
 
 def _reports(folder: Path, kind: str) -> dict[str, Report]:
     ending = f"_{kind}.json"
-    return {file.name.removesuffix(ending): json.loads(file.read_text()) for file in sorted(folder.glob(f"*{ending}"))}
+    files = sorted(folder.glob(f"*{ending}"), key=lambda file: (len(file.name), file.name))
+    return {file.name.removesuffix(ending): json.loads(file.read_text()) for file in files}
 
 
 def _interval(found: dict[str, float]) -> str:

@@ -29,8 +29,8 @@ _COLUMNS = {
     "y_m": pa.float64(),
 }
 _REQUIRED = ("session", "time_ns", "athlete", "team")
-_LONGEST_S = 48 * 3600
-"""A session that lasts longer states its times in another unit."""
+_SHORTEST_S, _LONGEST_S = 1.0, 48 * 3600
+"""A session that lasts less or longer states its times in another unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,9 @@ def read_recordings(path: Path) -> list[Recording]:
     lasts_s = (longest["time_ns_max"] - longest["time_ns_min"]) / NS_PER_S
     if lasts_s > _LONGEST_S:
         raise ConfigError(str(path), f"session {longest['session']} lasts {lasts_s / 3600:.0f} h by its time_ns")
+    if lasts_s < _SHORTEST_S:
+        problem = f"no session lasts longer than {lasts_s:.3g} s by its time_ns, which counts nanoseconds"
+        raise ConfigError(str(path), problem)
     return list(recordings(table))
 
 
@@ -87,7 +90,19 @@ def _typed(path: Path, table: pa.Table) -> pa.Table:
             raise ConfigError(str(path), f"column {name} is no {kind}: {exc}") from exc
         if name in _REQUIRED and columns[name].null_count:
             raise ConfigError(str(path), f"column {name} is empty in {columns[name].null_count} rows")
+    check_teams(path, columns["team"].to_numpy(), table["team"])
     return pa.table(columns)
+
+
+def check_teams(path: Path, teams: NDArray[np.integer], stated: pa.ChunkedArray) -> None:
+    """Check that teams [n], as which `stated` was read, are 0, 1 or the ball's.
+
+    Raises: ConfigError naming the first row of which that is not so.
+    """
+    wrong = np.flatnonzero(~np.isin(teams, (BALL_TEAM, 0, 1)))
+    if len(wrong):
+        problem = f"row {wrong[0] + 1}: team {stated[int(wrong[0])]} is none of 0, 1 and {BALL_TEAM}"
+        raise ConfigError(str(path), problem)
 
 
 def table_recordings(layout: Layout) -> list[Recording]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cloud.datasets.positions import STEP_NS, Recording, table_recordings
+from cloud.datasets.positions import STEP_NS, Recording, check_teams, table_recordings
 from cloud.datasets.public.columns import ROW, codes, floats, heading, integers, read_parquet
 from cloud.datasets.public.tracks import BALL_ROLE, UNKNOWN_ROLE, Tracks, number, unstated
 from cloud.datasets.scenes import NO_FRAME, UNKNOWN_COVERAGE, Scenes, join
@@ -41,11 +41,10 @@ def read(source: Path, weeks: Sequence[int] | None = None) -> Tracks:  # noqa: A
     play, [names] = number(np.array([name or "" for name in sessions], np.str_)[session])
     players, player = np.unique(np.array([name or "" for name in athletes], np.str_), return_inverse=True)
     time_ns = integers(table, "time_ns", absent=-1)
+    if table["team"].null_count:
+        raise ConfigError(str(source), f"column team is empty in {table['team'].null_count} rows")
     sides = integers(table, "team", absent=0)
-    wrong = np.flatnonzero(~np.isin(sides, (BALL_TEAM, 0, 1)))
-    if len(wrong):
-        problem = f"row {wrong[0] + 1}: team {table['team'][wrong[0]]} is none of 0, 1 and {BALL_TEAM}"
-        raise ConfigError(str(source), problem)
+    check_teams(source, sides, table["team"])
     team = sides.astype(np.int8)
     return Tracks(
         sport=SPORT,

@@ -107,6 +107,9 @@ def _spoil_recordings(root: Path) -> None:
         "unnamed": good.assign(session=None),
         "red": good.assign(team="red"),
         "years": good.assign(time_ns=np.arange(len(good)) * 10**16),
+        "moment": good.assign(time_ns=good["time_ns"] // 1_000_000),
+        "seven": good.assign(team=7),
+        "teamless": good.assign(team=np.where(np.arange(len(good)) < 3, np.nan, 0)),
     }
     for name, table in spoilt.items():
         table.to_parquet(root / f"{name}.parquet")
@@ -151,6 +154,8 @@ TABLES = [
     ("dataset scenes binary", f"binary/{WEEK}: is not a table"),
     ("dataset scenes empty", "empty: is in no layout that is known"),
     ("dataset scenes red.parquet", "red.parquet: row 1: team red is none of 0, 1 and -1"),
+    ("dataset scenes seven.parquet", "seven.parquet: row 1: team 7 is none of 0, 1 and -1"),
+    ("dataset scenes teamless.parquet", "teamless.parquet: column team is empty in 3 rows"),
     ("dataset scenes good --settings unknown.toml", "unknown.toml: Object contains unknown field `nonsense`"),
     ("dataset validate good --html letter/page.html", "letter/page.html: cannot be written: File exists"),
     ("dataset validate good --quarantine letter/bad.csv", "letter/bad.csv: cannot be written: File exists"),
@@ -186,6 +191,9 @@ TRAININGS = [
     (f"{TRAJECTORY} --data noon.parquet", "noon.parquet: column time_ns is no int64"),
     (f"{TRAJECTORY} --data unnamed.parquet", "unnamed.parquet: column session is empty in 300 rows"),
     (f"{TRAJECTORY} --data years.parquet", "years.parquet: session s1 lasts"),
+    (f"{TRAJECTORY} --data moment.parquet", "moment.parquet: no session lasts longer than"),
+    (f"{TRAJECTORY} --data seven.parquet", "seven.parquet: row 1: team 7 is none of 0, 1 and -1"),
+    (f"{TRAJECTORY} --data teamless.parquet", "teamless.parquet: column team is empty in 3 rows"),
     (f"{TRAJECTORY} --data rec/squad.parquet", "rec/squad.parquet: too little data"),
 ]
 

@@ -37,9 +37,10 @@ def effort(
 ) -> None:
     """Build the effort model's rows: movement with the heart rate that went with it."""
     from cloud.training.jobs import effort_data  # noqa: PLC0415  --help stays instant
+    from shared.clock import SystemClock  # noqa: PLC0415
 
     _, layout = load_settings(settings, cloud_dir)
-    _, card = effort_data(layout, data or [])
+    _, card = effort_data(layout, SystemClock(), data or [])
     if as_json:
         typer.echo(msgspec.json.encode(card).decode())
         return

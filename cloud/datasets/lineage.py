@@ -29,8 +29,9 @@ PRODUCER = "urn:sideline:cloud"
 
 @dataclass(slots=True)
 class Outcome:
-    """What a job made; its body fills it in."""
+    """What a job read and made; its body fills in what is not known before."""
 
+    inputs: list[InputDataset] = field(default_factory=list)
     outputs: list[OutputDataset] = field(default_factory=list)
 
     def made(self, card: DatasetCard) -> None:
@@ -57,7 +58,7 @@ class Lineage:
     @contextmanager
     def job(self, name: str, inputs: Sequence[InputDataset]) -> Iterator[Outcome]:
         """Write the start of a job and its end: complete with what the body made, or failed with why."""
-        job, run, outcome = Job(namespace=NAMESPACE, name=name), Run(runId=str(uuid.uuid4())), Outcome()
+        job, run, outcome = Job(namespace=NAMESPACE, name=name), Run(runId=str(uuid.uuid4())), Outcome([*inputs])
         self._write(RunState.START, run, job, inputs, [])
         try:
             yield outcome
@@ -67,7 +68,7 @@ class Lineage:
                 why = error_message_run.ErrorMessageRunFacet(message=str(fault), programmingLanguage="python")
                 run = Run(runId=run.runId, facets={"errorMessage": why})
             state = RunState.COMPLETE if fault is None else RunState.FAIL
-            self._write(state, run, job, inputs, outcome.outputs if fault is None else [])
+            self._write(state, run, job, outcome.inputs, outcome.outputs if fault is None else [])
 
     def _write(
         self, state: RunState, run: Run, job: Job, inputs: Sequence[InputDataset], outputs: Sequence[OutputDataset]

@@ -56,7 +56,7 @@ def retrain_once(settings: CloudSettings, layout: Layout, clock: Clock, *, seed:
     began_ns = clock.mono_ns()
     run_pipeline(layout, clock, session_gap_s=settings.session_gap_s, beam_options=[])
     piped_ns = clock.mono_ns()
-    rows, data = effort_data(layout, [])
+    rows, data = effort_data(layout, clock, [])
     card = _trained_before(layout, data.digest, seed)
     if card is None:
         card = run_effort(layout, clock, rows, data, seed=seed, track=track).card

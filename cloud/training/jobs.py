@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cloud.datasets.build import effort_from_files, effort_from_table, write_dataset
+from cloud.datasets.build import EFFORT_TABLE, effort_from_files, effort_from_table, write_dataset
 from cloud.datasets.card import DatasetCard
-from cloud.datasets.lineage import Lineage, from_files
+from cloud.datasets.lineage import Lineage, from_files, from_table
 from cloud.datasets.rows import EffortRows
 from cloud.datasets.task_rows import TaskRows
 from cloud.settings import Layout
@@ -17,10 +17,17 @@ from cloud.training.tracker import ExperimentTracker
 from shared.clock import Clock
 
 
-def effort_data(layout: Layout, files: list[Path]) -> tuple[EffortRows, DatasetCard]:
-    """Return the effort rows of `files`, or of the features table when there are none, and write them as a data set."""
-    rows, card = effort_from_files(files) if files else effort_from_table(layout)
-    write_dataset(layout, rows, card)
+def effort_data(layout: Layout, clock: Clock, files: list[Path]) -> tuple[EffortRows, DatasetCard]:
+    """Return the effort rows of `files`, or of the features table when there are none, and write them as a data set.
+
+    What came from what is written down.
+    """
+    with Lineage(layout, clock).job("dataset effort", from_files([str(file) for file in files], None)) as outcome:
+        rows, card = effort_from_files(files) if files else effort_from_table(layout)
+        if not files:  # which version it was is known once it has been read
+            outcome.inputs.append(from_table(EFFORT_TABLE, card.version))
+        write_dataset(layout, rows, card)
+        outcome.made(card)
     return rows, card
 
 

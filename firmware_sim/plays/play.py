@@ -77,18 +77,19 @@ class _Running:
         """Step until some time after the pass has arrived."""
         snap = round(_BEFORE_S * RATE_HZ)
         throw = snap + round(self._offence.throw_s * RATE_HZ)
-        balls, facings, frame, end = [], [], 0, throw + 1
+        balls, facings, frame, arrived, end = [], [], 0, throw, throw + 1
         while frame <= end:
             time_s = (frame - snap) / RATE_HZ
             self._positions.append(self._bodies.position_m.copy())
             self._velocities.append(self._bodies.velocity_mps.copy())
             facings.append(self._facing.copy())
             if frame == throw:
-                end = self._throw(frame) + round(self._rng.uniform(0.5, 1.2) * RATE_HZ)
+                arrived = self._throw(frame)
+                end = arrived + round(self._rng.uniform(0.5, 1.2) * RATE_HZ)
             balls.append(self._ball(frame, snap))
             self._step(frame, time_s)
             frame += 1
-        return self._tracked(np.stack(balls), np.stack(facings), snap, throw)
+        return self._tracked(np.stack(balls), np.stack(facings), snap, throw, arrived)
 
     def _start(self, shown: Call) -> Floats:
         rng = self._rng
@@ -170,15 +171,13 @@ class _Running:
             return np.asarray(start + (place - start) * (frame - thrown) / (arrived - thrown))
         return np.asarray(bodies.position_m[ELIGIBLE.start + self._offence.thrown_to])
 
-    def _tracked(self, balls: Floats, facings: Floats, snap: int, throw: int) -> Play:
+    def _tracked(self, balls: Floats, facings: Floats, snap: int, throw: int, arrived: int) -> Play:
         """Return the play as tracking states it."""
         rng, frames = self._rng, len(balls)
         position = np.concatenate([np.stack(self._positions), balls[:, None]], axis=1)
         velocity = np.gradient(position, _DT_S, axis=0)
         velocity[:, :_PLAYERS] = np.stack(self._velocities)
         habit = rng.normal(0.0, _FACING_HABIT_RAD, _PLAYERS)
-        if self._pass is None:
-            raise ValueError("a play without a throw has no end")
         return Play(
             man=self._call.man,
             positions=(*_FRONT, *self._offence.positions, *_RUSHERS, *seven(self._offence)),
@@ -187,5 +186,5 @@ class _Running:
             facing_rad=facings + habit + rng.normal(0.0, _FACING_NOISE_RAD, (frames, _PLAYERS)),
             snap=snap,
             thrown=throw,
-            arrived=self._pass[1],
+            arrived=arrived,
         )

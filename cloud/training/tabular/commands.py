@@ -71,8 +71,9 @@ def effort(
         _train("activity_effort", data, seed, cloud_dir, settings, track=track, explain=explain, as_json=as_json)
         return
     _, layout = load_settings(settings, cloud_dir)
-    rows, card = effort_data(layout, data or [])
-    _finish(run_effort(layout, SystemClock(), rows, card, seed=seed, track=track, explain=explain), as_json=as_json)
+    clock = SystemClock()
+    rows, card = effort_data(layout, clock, data or [])
+    _finish(run_effort(layout, clock, rows, card, seed=seed, track=track, explain=explain), as_json=as_json)
 
 
 def strategy(

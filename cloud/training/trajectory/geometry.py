@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cloud.datasets.scenes import ROLES, Field
-from shared.features.team import BALL_TEAM, HISTORY
+from shared.features.team import BALL_TEAM
 
 PAIR_FEATURES = 16
 MOTION_COLUMNS = 6
@@ -161,11 +161,6 @@ def pair_features(one: Ends, other: Ends) -> Tensor:
 def field_size(field: Field) -> Tensor:
     """Return length and width as a tensor [2] in m."""
     return torch.tensor([field.length_m, field.width_m])
-
-
-def motion_size(*, on_field: bool) -> int:
-    """Return how many numbers `motion` gives for one player."""
-    return HISTORY * (FIELD_MOTION_COLUMNS if on_field else MOTION_COLUMNS)
 
 
 def _borders(last: Tensor, field: Tensor) -> Tensor:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from cloud.datasets.build import EFFORT_TABLE, effort_from_files, effort_from_ta
 from cloud.datasets.card import read_dataset_card
 from cloud.datasets.rows import FEATURES
 from cloud.settings import Layout
-from shared.clock import NS_PER_S
+from cloud.training.jobs import effort_data
+from shared.clock import NS_PER_S, ManualClock
 from shared.errors import ConfigError, ModelIncompatible
 from shared.features.athlete import ATHLETE_EFFORT
 
@@ -55,6 +57,19 @@ def test_write_when_same_rows_then_same_bytes(layout: Layout) -> None:
     assert folder.name == again.name == f"0-{card.digest[:12]}"
     assert {f.name: f.read_bytes() for f in folder.iterdir()} == {f.name: f.read_bytes() for f in again.iterdir()}
     assert read_dataset_card(folder / "card.json") == card
+
+
+def test_effort_when_made_from_a_table_then_lineage_names_its_version(layout: Layout) -> None:
+    """What came from which version of which table is written down, also where it could not be made."""
+    with pytest.raises(ConfigError):
+        effort_data(layout, ManualClock(), [])
+    write_deltalake(layout.tables / EFFORT_TABLE, table())
+    _, card = effort_data(layout, ManualClock(), [])
+    events = [json.loads(line) for line in (layout.root / "lineage" / "events.jsonl").read_text().splitlines()]
+    assert [event["eventType"] for event in events] == ["START", "FAIL", "START", "COMPLETE"]
+    [read], [made] = events[-1]["inputs"], events[-1]["outputs"]
+    assert (read["name"], read["facets"]["version"]["datasetVersion"]) == (EFFORT_TABLE, "0")
+    assert made["facets"]["version"]["datasetVersion"] == f"0-{card.digest}"
 
 
 def test_effort_when_features_mean_something_else_then_refuses(layout: Layout) -> None:
